@@ -1,0 +1,3 @@
+// Package canceltest tests implementations of [cancel.Repository], and schedulers
+// that are built on package cancel.
+package canceltest

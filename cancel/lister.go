@@ -1,0 +1,154 @@
+package cancel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+
+	"example.com/ess/lifecycle"
+)
+
+// A CancellingLister is a Repository that can find the requests which are
+// CANCELLING without walking all trees. [Canceller.Resume] uses it through
+// [Cancelling]. A Repository that wraps another should forward it.
+type CancellingLister interface {
+	Repository
+
+	// ListCancelling returns, ordered by ID, requests in CANCELLING whose ID is
+	// greater than after, and at most limit of them, each with what
+	// [CauseReader.Cause] says of it. Only an empty page says that there are
+	// none left.
+	//
+	// An error matching errors.ErrUnsupported declines.
+	ListCancelling(ctx context.Context, after lifecycle.ID, limit int) ([]Unfinished, error)
+}
+
+// An Unfinished is a request that is CANCELLING.
+type Unfinished struct {
+	Request lifecycle.Request
+	// Cause says who cancelled it and why. It is zero if the store cannot tell.
+	Cause Cause
+}
+
+// A CauseReader is a Repository that can tell why a request was cancelled.
+// [Canceller.CheckIn] tells the work of the request, and [Canceller.Resume]
+// hands the cause on to the children that it still has to cancel. A Repository
+// that wraps another should forward it.
+type CauseReader interface {
+	Repository
+
+	// Cause returns the Cause of the first change that Apply or CancelChildren
+	// made to the request, the zero Cause if there was none, or an error matching
+	// [ErrNotFound].
+	//
+	// An error matching errors.ErrUnsupported declines.
+	Cause(ctx context.Context, id lifecycle.ID) (Cause, error)
+}
+
+const defaultPageSize = 1000
+
+// Cancelling returns the requests in repo that are CANCELLING, such as those
+// whose work may never answer: see [lifecycle.Request.CheckedIn] and
+// [Canceller.Force].
+//
+// It uses [CancellingLister] if repo has it and otherwise walks the live requests
+// from those without a parent downwards, and then gives no causes. An error is
+// yielded once, with a zero Unfinished, and ends the sequence. The caller may stop at any time, and may change
+// requests meanwhile; one that becomes CANCELLING meanwhile may or may not be
+// returned.
+func Cancelling(ctx context.Context, repo Repository) iter.Seq2[Unfinished, error] {
+	return cancelling(ctx, repo, defaultPageSize)
+}
+
+func cancelling(ctx context.Context, repo Repository, pageSize int) iter.Seq2[Unfinished, error] {
+	return func(yield func(Unfinished, error) bool) {
+		if lister, ok := repo.(CancellingLister); ok {
+			if err := listCancelling(ctx, lister, pageSize, yield); !errors.Is(err, errors.ErrUnsupported) {
+				if err != nil {
+					yield(Unfinished{}, err)
+				}
+				return
+			}
+		}
+		if err := walkCancelling(ctx, repo, pageSize, yield); err != nil {
+			yield(Unfinished{}, err)
+		}
+	}
+}
+
+func listCancelling(ctx context.Context, lister CancellingLister, pageSize int, yield func(Unfinished, error) bool) error {
+	var after lifecycle.ID
+	for {
+		page, err := lister.ListCancelling(ctx, after, pageSize)
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		for _, u := range page {
+			if u.Request.ID <= after {
+				return fmt.Errorf("cancel: ListCancelling returned request %d out of order", u.Request.ID)
+			}
+			if after = u.Request.ID; !yield(u, nil) {
+				return nil
+			}
+		}
+	}
+}
+
+// walkCancelling goes down level by level. It need not look below what is
+// terminal: a parent ends after its children.
+func walkCancelling(ctx context.Context, repo Repository, pageSize int, yield func(Unfinished, error) bool) error {
+	seen := map[lifecycle.ID]bool{}
+	for level := []lifecycle.ID{0}; len(level) > 0; {
+		var next []lifecycle.ID
+		for parents := range slices.Chunk(level, pageSize) {
+			q := ChildQuery{Parents: parents, States: lifecycle.Live, Limit: pageSize}
+			for {
+				page, err := children(ctx, repo, &q)
+				if err != nil {
+					return err
+				}
+				if len(page) == 0 {
+					break
+				}
+				for _, r := range page {
+					if r.State == lifecycle.StateCancelling && !yield(Unfinished{Request: r}, nil) {
+						return nil
+					}
+					if r.Kind.HasChildren() && !seen[r.ID] {
+						seen[r.ID] = true
+						next = append(next, r.ID)
+					}
+				}
+			}
+		}
+		slices.Sort(next)
+		level = next
+	}
+	return nil
+}
+
+// children reads the next page of q and moves q behind it. It does not trust
+// the store: a page that is too long, out of order or not what was asked for is an
+// error, and so every loop over pages ends.
+func children(ctx context.Context, repo Repository, q *ChildQuery) ([]lifecycle.Request, error) {
+	page, err := repo.Children(ctx, *q)
+	if err != nil {
+		return nil, err
+	}
+	if len(page) > q.Limit {
+		return nil, fmt.Errorf("cancel: Children returned %d requests, the limit is %d", len(page), q.Limit)
+	}
+	for _, r := range page {
+		at := Cursor{r.Parent, r.ID}
+		if at.Compare(q.After) <= 0 {
+			return nil, fmt.Errorf("cancel: Children returned request %d of parent %d out of order", r.ID, r.Parent)
+		}
+		if _, ok := slices.BinarySearch(q.Parents, r.Parent); !ok || r.State.Valid() && !q.States.Has(r.State) {
+			return nil, fmt.Errorf("cancel: Children returned request %d of parent %d in state %v, which was not asked for", r.ID, r.Parent, r.State)
+		}
+		q.After = at
+	}
+	return page, nil
+}

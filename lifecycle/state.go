@@ -1,0 +1,147 @@
+package lifecycle
+
+import (
+	"database/sql/driver"
+	"iter"
+)
+
+// A State is a stage in the life of a request.
+//
+// The values are ESS's numbers; stored and printed is the name. The zero State is
+// invalid (ESS's UNKNOWN is not a stage in the life of a request).
+type State uint8
+
+const (
+	_ State = iota // an unset field must not look like a state
+
+	// StateWait is the state of a request that waits for its time or turn.
+	StateWait
+
+	// StateReady is the state of a request that has been dispatched and waits to be processed.
+	StateReady
+
+	// StateRunning is the state of a request that is being processed.
+	StateRunning
+
+	// StateCompleted is the state of a request that has done its work and is being post-processed. It is not terminal.
+	StateCompleted
+
+	// StateBlocked is the state of a request that cannot run now because an incompatible request does.
+	StateBlocked
+
+	// StateHold is the state of a request that is held back until somebody releases it.
+	StateHold
+
+	// StateCancelling is the state of a request that has been cancelled and waits for its own work to acknowledge, or for its
+	// children to end.
+	StateCancelling
+
+	// StateExpired is the state of a request that expired before it could be processed. Terminal.
+	StateExpired
+
+	// StateCancelled is the state of a request that was cancelled. Terminal.
+	StateCancelled
+
+	// StateError is the state of a request that ended in error. Terminal.
+	StateError
+
+	// StateWarning is the state of a request that ended with a warning. Terminal.
+	StateWarning
+
+	// StateSucceeded is the state of a request that ended well. Terminal.
+	StateSucceeded
+
+	// StatePaused is the state of a request that waits for the children that it submitted while running.
+	StatePaused
+
+	// StatePendingValidation is the state of a request that has been submitted and not yet validated.
+	StatePendingValidation
+
+	// StateValidationFailed is the state of a request that failed its validation. Terminal.
+	StateValidationFailed
+
+	// StateScheduleEnded is the state of a request that submits no more children because its schedule has ended. It is not
+	// terminal: children may still run.
+	StateScheduleEnded
+
+	// StateFinished is the state of a request that ended after its schedule and all its children. Terminal.
+	StateFinished
+
+	// StateErrorAutoRetry is the state of a request that failed and is going to be tried again.
+	StateErrorAutoRetry
+
+	// StateErrorManualRecovery is the state of a request that failed and waits for somebody to recover it.
+	StateErrorManualRecovery
+
+	numStates
+)
+
+var stateNames = [numStates]string{
+	StateWait:                "WAIT",
+	StateReady:               "READY",
+	StateRunning:             "RUNNING",
+	StateCompleted:           "COMPLETED",
+	StateBlocked:             "BLOCKED",
+	StateHold:                "HOLD",
+	StateCancelling:          "CANCELLING",
+	StateExpired:             "EXPIRED",
+	StateCancelled:           "CANCELLED",
+	StateError:               "ERROR",
+	StateWarning:             "WARNING",
+	StateSucceeded:           "SUCCEEDED",
+	StatePaused:              "PAUSED",
+	StatePendingValidation:   "PENDING_VALIDATION",
+	StateValidationFailed:    "VALIDATION_FAILED",
+	StateScheduleEnded:       "SCHEDULE_ENDED",
+	StateFinished:            "FINISHED",
+	StateErrorAutoRetry:      "ERROR_AUTO_RETRY",
+	StateErrorManualRecovery: "ERROR_MANUAL_RECOVERY",
+}
+
+// States returns all states in the order of their declaration.
+func States() iter.Seq[State] { return enumAll[State](stateNames[:]) }
+
+// Valid reports whether s is one of the declared states.
+func (s State) Valid() bool { return s > 0 && s < numStates }
+
+// String returns the name of s, such as "WAIT", or "State(n)" if s is not valid.
+func (s State) String() string { return enumString(s, stateNames[:], "State") }
+
+// AppendText implements [encoding.TextAppender]. It fails if s is not valid.
+func (s State) AppendText(b []byte) ([]byte, error) {
+	return enumAppend(b, s, stateNames[:], "State")
+}
+
+// MarshalText implements [encoding.TextMarshaler]. It fails if s is not valid.
+func (s State) MarshalText() ([]byte, error) { return s.AppendText(nil) }
+
+// UnmarshalText implements [encoding.TextUnmarshaler]. It takes exactly the
+// names that String returns; any other text gives a [*NameError] and leaves s as
+// it is.
+func (s *State) UnmarshalText(text []byte) error {
+	v, err := enumParse[State](string(text), stateNames[:], "State")
+	if err == nil {
+		*s = v
+	}
+	return err
+}
+
+// Value implements [driver.Valuer] with the name of s. It fails if s is not
+// valid.
+func (s State) Value() (driver.Value, error) {
+	b, err := s.AppendText(nil)
+	if err != nil {
+		return nil, err
+	}
+	return string(b), nil
+}
+
+// Scan implements [database/sql.Scanner]. It takes a name as a string or bytes.
+// Anything else, NULL included, is an error and leaves s as it is.
+func (s *State) Scan(src any) error {
+	v, err := enumScan[State](src, stateNames[:], "State")
+	if err == nil {
+		*s = v
+	}
+	return err
+}
