@@ -140,8 +140,8 @@ type operation struct {
 	receipt func(Receipt)
 
 	result Result
-	// visited has every container that the operation descends into, so that a
-	// cycle in a broken store ends.
+	// visited has every container that the operation has come upon, so that none is
+	// done twice and a cycle in a broken store ends.
 	visited map[lifecycle.ID]struct{}
 	// resuming says that the operation may meet requests below one another.
 	resuming bool
@@ -150,6 +150,18 @@ type operation struct {
 	backoffs int
 	failures failures
 	stopped  error // what ended the operation before it was through
+}
+
+func (o *operation) hasVisited(id lifecycle.ID) bool {
+	_, ok := o.visited[id]
+	return ok
+}
+
+func (o *operation) visit(id lifecycle.ID) {
+	if o.visited == nil {
+		o.visited = map[lifecycle.ID]struct{}{}
+	}
+	o.visited[id] = struct{}{}
 }
 
 func (c *Canceller) operation(name string, order Order) *operation {
@@ -324,7 +336,7 @@ func (o *operation) storeError(ctx context.Context, err error) error {
 }
 
 func (o *operation) contended(id lifecycle.ID) error {
-	return esserrors.Conflict(o.name, int64(id), fmt.Sprintf("Request %d kept being changed by others.", id), nil)
+	return esserrors.Conflict(o.name, int64(id), fmt.Sprintf("Others kept changing request %d.", id), nil)
 }
 
 // stopOn ends the operation with err, if there is one.
@@ -365,9 +377,9 @@ func (f *failures) add(err error) {
 func (f *failures) err(op string, id lifecycle.ID) error {
 	switch cause := errors.Join(f.first...); {
 	case f.others > 0:
-		return esserrors.System(op, int64(id), fmt.Errorf("%d requests failed: %w", f.others+f.conflicts, cause))
+		return esserrors.System(op, int64(id), fmt.Errorf("%d failures: %w", f.others+f.conflicts, cause))
 	case f.conflicts > 0:
-		return esserrors.Conflict(op, int64(id), fmt.Sprintf("%d requests kept being changed by others.", f.conflicts), cause)
+		return esserrors.Conflict(op, int64(id), fmt.Sprintf("Others kept changing %d of the requests.", f.conflicts), cause)
 	default:
 		return nil
 	}

@@ -66,10 +66,7 @@ func unanswered(r lifecycle.Request) bool {
 // have been made CANCELLING, and since such a node admits no child and what is
 // terminal stays so, one pass over them misses none.
 func (o *operation) cascade(ctx context.Context, root node) error {
-	if o.visited == nil {
-		o.visited = map[lifecycle.ID]struct{}{}
-	}
-	o.visited[root.req.ID] = struct{}{}
+	o.visit(root.req.ID)
 	levels, err := o.sweep(ctx, [][]node{{root}})
 	if err == nil {
 		err = o.settle(ctx, levels)
@@ -310,8 +307,8 @@ func (d *descent) take(r lifecycle.Request, from lifecycle.State, what Dispositi
 		}
 		n := node{req: r, from: from, parent: d.base + int32(parent), changed: what == DispositionCancelling}
 		if n.opensBelow() {
-			if _, again := o.visited[r.ID]; !again {
-				o.visited[r.ID] = struct{}{}
+			if !o.hasVisited(r.ID) {
+				o.visit(r.ID)
 				d.next = append(d.next, n)
 			} else if !o.resuming {
 				o.failures.add(fmt.Errorf("cancel: request %d is below itself", r.ID))

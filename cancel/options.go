@@ -58,7 +58,8 @@ type Interrupter interface {
 	// Interrupt asks the work of the given requests to stop. It is called after
 	// the store has been written, on the goroutine of the operation, at least once
 	// for every request with work to stop, and again with every further cancel.
-	// It should be quick, and must not wait for the work.
+	// It should be quick, and must not wait for the work. The cause is that of the
+	// cancel; it is zero where Resume tells again and the store cannot say.
 	//
 	// An error, or a panic, does not fail the cancel; it is reported in
 	// [Result.InterruptErr]. The slice must not be kept.

@@ -32,36 +32,43 @@ type ResumeOptions struct {
 func (c *Canceller) Resume(ctx context.Context, opts *ResumeOptions) (Result, error) {
 	o := c.operation("resume", Order{})
 	o.resuming = true
-	o.visited = map[lifecycle.ID]struct{}{}
 	if opts != nil {
 		o.receipt = opts.Receipt
 	}
+	// First what may have something below it, then the leaves that this has not
+	// come upon. Keeping the leaves instead would need memory for all of them.
 	var tell batch
-	for u, err := range cancelling(ctx, c.repo, c.opts.PageSize) {
-		if err != nil {
-			o.stopOn(o.storeError(ctx, err))
-			break
-		}
-		if err := o.resumeOne(ctx, u, &tell); err != nil {
-			if ctx.Err() != nil {
-				o.stopOn(err)
-				break
+	for _, leaves := range []bool{false, true} {
+		for u, err := range cancelling(ctx, c.repo, c.opts.PageSize) {
+			if err != nil {
+				o.stopOn(o.storeError(ctx, err))
+				return o.result, o.err()
 			}
-			o.failures.add(err)
+			if err := o.resumeOne(ctx, u, leaves, &tell); err != nil {
+				if ctx.Err() != nil {
+					o.stopOn(err)
+					return o.result, o.err()
+				}
+				o.failures.add(err)
+			}
 		}
 	}
 	o.flush(ctx, &tell)
 	return o.result, o.err()
 }
 
-// resumeOne takes up one request that is CANCELLING. Its work, if it has not
-// answered, comes into tell.
-func (o *operation) resumeOne(ctx context.Context, u Unfinished, tell *batch) (err error) {
+// resumeOne takes up one request that is CANCELLING, if it is a leaf or not as
+// asked. Its work, if it has not answered, comes into tell.
+func (o *operation) resumeOne(ctx context.Context, u Unfinished, leaves bool, tell *batch) (err error) {
 	r := u.Request
+	n := node{req: r, from: r.State}
+	if n.opensBelow() == leaves {
+		return nil
+	}
 	if err := r.Validate(); err != nil {
 		return err
 	}
-	if _, done := o.visited[r.ID]; done {
+	if o.hasVisited(r.ID) || leaves && o.hasVisited(r.Parent) {
 		return nil
 	}
 	if u.Cause == (Cause{}) {
@@ -76,8 +83,7 @@ func (o *operation) resumeOne(ctx context.Context, u Unfinished, tell *batch) (e
 		}
 		tell.ids = append(tell.ids, r.ID)
 	}
-	n := node{req: r, from: r.State}
-	if !n.opensBelow() {
+	if leaves {
 		o.report(n)
 		return nil
 	}

@@ -23,12 +23,14 @@ import (
 // wrote, so that the request never waits for nobody; both may try, and
 // compare-and-set lets one win.
 
-// settleTrigger returns the trigger by which r, whose outcome is set, ends.
-func settleTrigger(r lifecycle.Request) lifecycle.Trigger {
-	if r.Outcome == lifecycle.StateCancelled && r.Kind.HasChildren() {
-		return lifecycle.TriggerSettle
+// due returns the state in which r, which is CANCELLING, ends as soon as no child of
+// it is live, or 0 if its own work has to answer first. A container has no work,
+// so that nothing is missing where whoever made it CANCELLING set no outcome.
+func due(r lifecycle.Request) lifecycle.State {
+	if r.Outcome == 0 && !r.Kind.RunsWork() {
+		return lifecycle.StateCancelled
 	}
-	return answerTrigger(r.Outcome)
+	return r.Outcome
 }
 
 // answerTrigger returns the trigger by which work answers with outcome.
@@ -45,9 +47,13 @@ func answerTrigger(outcome lifecycle.State) lifecycle.Trigger {
 	}
 }
 
-// settleChange returns the change that ends r, whose outcome is set.
+// settleChange returns the change that ends r, which is due.
 func settleChange(r lifecycle.Request, cause Cause) Change {
-	return change(r, settleTrigger(r), r.Outcome, 0, cause)
+	t := answerTrigger(due(r))
+	if t == lifecycle.TriggerAcknowledge && r.Kind.HasChildren() {
+		t = lifecycle.TriggerSettle
+	}
+	return change(r, t, due(r), 0, cause)
 }
 
 // settle ends the nodes that can end, the deepest first.
@@ -77,7 +83,7 @@ func (o *operation) settleLevel(ctx context.Context, level, above []node) error 
 		// Where children were seen and none ended, each of them is CANCELLING,
 		// and whoever ends it looks. Where no child was seen and the work has not
 		// answered, whoever records the answer looks.
-		if n := &level[i]; n.mustLook || !n.children && n.req.Outcome != 0 {
+		if n := &level[i]; n.mustLook || !n.children && due(n.req) != 0 {
 			todo = append(todo, n)
 		}
 	}
@@ -164,7 +170,7 @@ func (o *operation) withoutLiveChildren(ctx context.Context, nodes []*node) ([]*
 func (o *operation) refresh(ctx context.Context, nodes []*node, above []node) ([]*node, error) {
 	var old []*node
 	for _, n := range nodes {
-		if n.stale || n.req.Outcome == 0 {
+		if n.stale || due(n.req) == 0 {
 			old = append(old, n)
 		}
 	}
@@ -177,7 +183,9 @@ func (o *operation) refresh(ctx context.Context, nodes []*node, above []node) ([
 	} else if err := o.refreshBelow(ctx, old, above); err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(nodes, func(n *node) bool { return n.ended() || n.req.Outcome == 0 }), nil
+	return slices.DeleteFunc(nodes, func(n *node) bool {
+		return n.req.State != lifecycle.StateCancelling || due(n.req) == 0
+	}), nil
 }
 
 // refreshBelow reads nodes again through their parents: a few calls however many
@@ -209,12 +217,12 @@ func (o *operation) refreshBelow(ctx context.Context, nodes []*node, above []nod
 		}
 	}
 	for _, n := range byID { // no longer CANCELLING
-		if n.stale = false; o.receipt != nil || n.req.Outcome == 0 {
+		if n.stale = false; o.receipt != nil || due(n.req) == 0 {
 			if err := o.reget(ctx, n); err != nil {
 				return err
 			}
 		} else {
-			n.req.State, n.req.Outcome = n.req.Outcome, 0
+			n.req.State, n.req.Outcome = due(n.req), 0
 		}
 	}
 	return nil
@@ -226,7 +234,7 @@ func (o *operation) reget(ctx context.Context, n *node) error {
 	if errors.Is(err, esserrors.CodeNotFound) {
 		n.failed = err
 		o.failures.add(err)
-		n.stale, n.req.Outcome = false, 0
+		n.stale, n.req.State = false, 0
 		return nil
 	}
 	if err != nil {
@@ -248,6 +256,7 @@ func (o *operation) settleUp(ctx context.Context, id lifecycle.ID) error {
 			return err
 		}
 		o.report(n)
+		o.visit(id)
 		id = n.req.Parent
 	}
 	return nil
@@ -261,7 +270,7 @@ func (o *operation) settleOne(ctx context.Context, id lifecycle.ID) (node, error
 			return node{}, err
 		}
 		n := node{req: r, from: r.State}
-		if r.State != lifecycle.StateCancelling || r.Outcome == 0 {
+		if r.State != lifecycle.StateCancelling || due(r) == 0 {
 			return n, nil
 		}
 		q := ChildQuery{Parents: []lifecycle.ID{id}, States: lifecycle.Live, Limit: 1}
