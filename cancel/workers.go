@@ -76,13 +76,13 @@ func (w *Workers) Interrupt(_ context.Context, ids []lifecycle.ID, cause Cause) 
 // An error of the acknowledgement is joined to that of the work. A request that
 // runs here already gives an error with [esserrors.CodeConflict].
 func (w *Workers) Run(ctx context.Context, c *Canceller, id lifecycle.ID, work func(context.Context) error) (err error) {
-	ctx, stop := context.WithCancelCause(ctx)
+	workCtx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	if !w.add(id, stop) {
 		return esserrors.Conflict("run", int64(id), fmt.Sprintf("Request %d is running already.", id), nil)
 	}
 	defer w.remove(id)
-	in, err := c.CheckIn(ctx, id)
+	in, err := c.CheckIn(ctx, id) // with the caller's context: the other may have been ended already
 	switch {
 	case err != nil:
 		return err
@@ -98,8 +98,8 @@ func (w *Workers) Run(ctx context.Context, c *Canceller, id lifecycle.ID, work f
 			err = errors.Join(err, ackErr)
 		}
 	}()
-	err = work(ctx)
-	outcome = outcomeOf(ctx, err)
+	err = work(workCtx)
+	outcome = outcomeOf(workCtx, err)
 	return err
 }
 
