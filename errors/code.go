@@ -77,6 +77,9 @@ func (c Code) String() string {
 
 // CodeOf returns the code of err: 0 if err is nil, the code that err has or is,
 // and [CodeSystem] for every other error, a context's error included.
+//
+// If err wraps several errors that have a code, the first [*Error] in the order
+// of the standard library's errors.As decides.
 func CodeOf(err error) Code {
 	if err == nil {
 		return 0
@@ -84,8 +87,12 @@ func CodeOf(err error) Code {
 	if e, ok := errors.AsType[*Error](err); ok && e != nil && e.Code.Valid() {
 		return e.Code
 	}
-	if c, ok := errors.AsType[Code](err); ok && c.Valid() {
-		return c
+	// A bare code, an Error without a code around one that has it, or somebody
+	// else's type with an Is method: whatever errors.Is says, CodeOf says too.
+	for c := range Codes() {
+		if errors.Is(err, c) {
+			return c
+		}
 	}
 	return CodeSystem
 }

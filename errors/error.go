@@ -20,8 +20,8 @@ type Error struct {
 	ID int64
 	// Kind is the name of the request's kind, if that is part of the reason.
 	Kind string
-	// State is the name of the state the request was found in, if that is the
-	// reason.
+	// State is the name of the state that is the reason: the one in which the
+	// request was found, or the one in which it was asked to end.
 	State string
 	// Wait is how long to wait before the same call can succeed, or 0 if
 	// that is not known. [RetryAfter] asks for it.
@@ -36,6 +36,9 @@ type Error struct {
 // Error returns a text for logs. It may contain the cause: send clients the
 // document that [ProblemOf] makes.
 func (e *Error) Error() string {
+	if e == nil {
+		return "<nil>"
+	}
 	var b strings.Builder
 	b.WriteString(e.Op)
 	if e.ID != 0 {
@@ -50,7 +53,7 @@ func (e *Error) Error() string {
 	b.WriteString(e.Code.String())
 	if e.Detail != "" {
 		b.WriteString(": ")
-		b.WriteString(e.Detail)
+		b.WriteString(strings.TrimSuffix(e.Detail, ".")) // more may follow
 	}
 	if e.Err != nil {
 		b.WriteString(": ")
@@ -60,12 +63,17 @@ func (e *Error) Error() string {
 }
 
 // Unwrap returns the cause.
-func (e *Error) Unwrap() error { return e.Err }
+func (e *Error) Unwrap() error {
+	if e == nil { // a nil *Error in an error is a mistake, but no reason to panic
+		return nil
+	}
+	return e.Err
+}
 
 // Is reports whether target is the code of e.
 func (e *Error) Is(target error) bool {
 	c, ok := target.(Code)
-	return ok && c == e.Code
+	return ok && e != nil && c == e.Code
 }
 
 // UnsupportedState returns the error of an operation that a request of this
@@ -131,7 +139,8 @@ func System(op string, id int64, cause error) error {
 }
 
 // RetryAfter returns how long to wait before the call that failed with err can
-// succeed. It reports false if err does not say.
+// succeed. It reports false if err does not say: it asks the first [*Error] in
+// err's tree, not the causes behind it.
 func RetryAfter(err error) (time.Duration, bool) {
 	if e, ok := errors.AsType[*Error](err); ok && e != nil && e.Wait > 0 {
 		return e.Wait, true

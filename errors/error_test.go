@@ -1,0 +1,214 @@
+package errors_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	esserrors "example.com/ess/errors"
+)
+
+// errCause stands for what a store or an authorizer returned. Clients must
+// never see its text.
+var errCause = errors.New("dial db.internal:5432 as svc_batch: password hunter2 rejected")
+
+// made has every constructor once with everything and once without a cause.
+var made = []struct {
+	name string
+	err  error
+	want esserrors.Error
+	text string
+}{
+	{
+		name: "UnsupportedState",
+		err:  esserrors.UnsupportedState("cancel", 7, "PARENT", "FINISHED"),
+		want: esserrors.Error{
+			Code: esserrors.CodeUnsupportedState, Op: "cancel", ID: 7, Kind: "PARENT", State: "FINISHED",
+			Detail: `Operation "cancel" is not supported for a PARENT request in state FINISHED.`,
+		},
+		text: `cancel request 7: unsupported state: Operation "cancel" is not supported for a PARENT request in state FINISHED`,
+	},
+	{
+		name: "UnsupportedState without id",
+		err:  esserrors.UnsupportedState("start", 0, "CHILD", "WAIT"),
+		want: esserrors.Error{
+			Code: esserrors.CodeUnsupportedState, Op: "start", Kind: "CHILD", State: "WAIT",
+			Detail: `Operation "start" is not supported for a CHILD request in state WAIT.`,
+		},
+		text: `start: unsupported state: Operation "start" is not supported for a CHILD request in state WAIT`,
+	},
+	{
+		name: "UnsupportedOutcome",
+		err:  esserrors.UnsupportedOutcome("acknowledge", 7, "PAUSED"),
+		want: esserrors.Error{
+			Code: esserrors.CodeUnsupportedState, Op: "acknowledge", ID: 7, State: "PAUSED",
+			Detail: `Operation "acknowledge" cannot end a request in state PAUSED.`,
+		},
+		text: `acknowledge request 7: unsupported state: Operation "acknowledge" cannot end a request in state PAUSED`,
+	},
+	{
+		name: "NotAuthorized",
+		err:  esserrors.NotAuthorized("cancel", 7, errCause),
+		want: esserrors.Error{
+			Code: esserrors.CodeNotAuthorized, Op: "cancel", ID: 7, Err: errCause,
+			Detail: "Not authorized to cancel request 7.",
+		},
+		text: "cancel request 7: not authorized: Not authorized to cancel request 7: " + errCause.Error(),
+	},
+	{
+		name: "NotAuthorized without cause",
+		err:  esserrors.NotAuthorized("cancel", 7, nil),
+		want: esserrors.Error{
+			Code: esserrors.CodeNotAuthorized, Op: "cancel", ID: 7,
+			Detail: "Not authorized to cancel request 7.",
+		},
+		text: "cancel request 7: not authorized: Not authorized to cancel request 7",
+	},
+	{
+		name: "NotFound",
+		err:  esserrors.NotFound("cancel", 7, errCause),
+		want: esserrors.Error{
+			Code: esserrors.CodeNotFound, Op: "cancel", ID: 7, Err: errCause,
+			Detail: "There is no request 7.",
+		},
+		text: "cancel request 7: request not found: There is no request 7: " + errCause.Error(),
+	},
+	{
+		name: "NotFound without cause",
+		err:  esserrors.NotFound("cancel", 7, nil),
+		want: esserrors.Error{
+			Code: esserrors.CodeNotFound, Op: "cancel", ID: 7,
+			Detail: "There is no request 7.",
+		},
+		text: "cancel request 7: request not found: There is no request 7",
+	},
+	{
+		name: "Conflict",
+		err:  esserrors.Conflict("cancel", 7, "Other writers kept changing the request.", errCause),
+		want: esserrors.Error{
+			Code: esserrors.CodeConflict, Op: "cancel", ID: 7, Err: errCause,
+			Detail: "Other writers kept changing the request.",
+		},
+		text: "cancel request 7: conflict: Other writers kept changing the request: " + errCause.Error(),
+	},
+	{
+		name: "Conflict without detail and cause",
+		err:  esserrors.Conflict("cancel", 7, "", nil),
+		want: esserrors.Error{Code: esserrors.CodeConflict, Op: "cancel", ID: 7},
+		text: "cancel request 7: conflict",
+	},
+	{
+		name: "TooEarly",
+		err:  esserrors.TooEarly("force", 7, 29*time.Minute+30*time.Second),
+		want: esserrors.Error{
+			Code: esserrors.CodeConflict, Op: "force", ID: 7, Wait: 29*time.Minute + 30*time.Second,
+			Detail: `Operation "force" on request 7 is possible in 29m30s.`,
+		},
+		text: `force request 7: conflict: Operation "force" on request 7 is possible in 29m30s`,
+	},
+	{
+		name: "System",
+		err:  esserrors.System("resume", 7, errCause),
+		want: esserrors.Error{
+			Code: esserrors.CodeSystem, Op: "resume", ID: 7, Err: errCause,
+			Detail: "The scheduling sub-system failed to resume request 7.",
+		},
+		text: "resume request 7: scheduling sub-system error: The scheduling sub-system failed to resume request 7: " + errCause.Error(),
+	},
+	{
+		name: "System without cause",
+		err:  esserrors.System("resume", 7, nil),
+		want: esserrors.Error{
+			Code: esserrors.CodeSystem, Op: "resume", ID: 7,
+			Detail: "The scheduling sub-system failed to resume request 7.",
+		},
+		text: "resume request 7: scheduling sub-system error: The scheduling sub-system failed to resume request 7",
+	},
+}
+
+func TestConstructors(t *testing.T) {
+	t.Parallel()
+	for _, tt := range made {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			e, ok := errors.AsType[*esserrors.Error](tt.err)
+			if !ok {
+				t.Fatalf("%v is no *Error", tt.err)
+			}
+			if *e != tt.want {
+				t.Errorf("got  %#v\nwant %#v", *e, tt.want)
+			}
+			if got := tt.err.Error(); got != tt.text {
+				t.Errorf("Error() = %q\nwant      %q", got, tt.text)
+			}
+			if got := errors.Unwrap(tt.err); got != tt.want.Err {
+				t.Errorf("Unwrap() = %v, want %v", got, tt.want.Err)
+			}
+			if tt.want.Err != nil && !errors.Is(tt.err, errCause) {
+				t.Error("errors.Is does not find the cause")
+			}
+			if got, want := esserrors.ProblemOf(tt.err, nil).Detail, tt.want.Detail; got != want {
+				t.Errorf("ProblemOf().Detail = %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+func TestErrorText(t *testing.T) {
+	t.Parallel()
+	cause := errors.New("disk full")
+	tests := []struct {
+		name string
+		err  *esserrors.Error
+		want string
+	}{
+		{"nil", nil, "<nil>"},
+		{"zero", &esserrors.Error{}, "Code(0)"},
+		{"code", &esserrors.Error{Code: esserrors.CodeConflict}, "conflict"},
+		{"op", &esserrors.Error{Code: esserrors.CodeConflict, Op: "cancel"}, "cancel: conflict"},
+		{"id", &esserrors.Error{Code: esserrors.CodeConflict, ID: 5}, "request 5: conflict"},
+		{"op and id", &esserrors.Error{Code: esserrors.CodeConflict, Op: "cancel", ID: 5}, "cancel request 5: conflict"},
+		{"negative id", &esserrors.Error{Code: esserrors.CodeConflict, Op: "cancel", ID: -5}, "cancel request -5: conflict"},
+		{"detail", &esserrors.Error{Code: esserrors.CodeConflict, Detail: "Busy."}, "conflict: Busy"},
+		{"detail without full stop", &esserrors.Error{Code: esserrors.CodeConflict, Detail: "Busy"}, "conflict: Busy"},
+		{"cause", &esserrors.Error{Code: esserrors.CodeSystem, Err: cause}, "scheduling sub-system error: disk full"},
+		{"cause that is one of ours", &esserrors.Error{Code: esserrors.CodeSystem, Op: "resume", Err: &esserrors.Error{Code: esserrors.CodeNotFound, ID: 3}}, "resume: scheduling sub-system error: request 3: request not found"},
+		{"everything", &esserrors.Error{
+			Code: esserrors.CodeSystem, Op: "cancel", ID: 5, Kind: "CHILD", State: "WAIT", Wait: time.Second, Detail: "Busy.", Err: cause,
+		}, "cancel request 5: scheduling sub-system error: Busy: disk full"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			if got := tt.err.Error(); got != tt.want {
+				t.Errorf("Error() = %q, want %q", got, tt.want)
+			}
+			if got := fmt.Sprint(tt.err); got != tt.want {
+				t.Errorf("Sprint = %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// Is compares codes alone: no text and no field takes part.
+func TestErrorIs(t *testing.T) {
+	t.Parallel()
+	for _, have := range allCodes {
+		e := &esserrors.Error{Code: have, Op: "cancel", ID: 1}
+		for _, target := range allCodes {
+			if got, want := e.Is(target), have == target; got != want {
+				t.Errorf("Error{%v}.Is(%v) = %v, want %v", have, target, got, want)
+			}
+		}
+		if same := (&esserrors.Error{Code: have, Op: "cancel", ID: 1}); errors.Is(e, same) {
+			t.Errorf("errors.Is(Error{%v}, an equal Error) = true, want false", have)
+		}
+		if !errors.Is(e, e) {
+			t.Errorf("errors.Is(Error{%v}, itself) = false, want true", have)
+		}
+		if e.Is(nil) || e.Is(errCause) {
+			t.Errorf("Error{%v}.Is holds for a foreign target", have)
+		}
+	}
+}
