@@ -6,11 +6,8 @@ import (
 	"iter"
 )
 
-// A Code is a kind of failure. It is an error itself, so that
-//
-//	errors.Is(err, esserrors.CodeNotFound)
-//
-// works for any err that has the code.
+// A Code is a kind of failure. It is an error itself, so that errors.Is(err,
+// esserrors.CodeNotFound) works for any err that has the code.
 //
 // The zero Code means that there is no failure.
 type Code uint8

@@ -15,7 +15,9 @@
 // Every failure has a [Code]. A Code is itself an error, so the standard
 // library answers the usual question:
 //
-//	if errors.Is(err, esserrors.CodeConflict) { … }
+//	if errors.Is(err, esserrors.CodeConflict) {
+//		// Others were at it too: look again, or try again.
+//	}
 //
 // [CodeOf] gives the code of any error, [RetryAfter] says how long to wait where
 // waiting helps, and errors.AsType[*esserrors.Error] gives every field.
