@@ -24,10 +24,12 @@ import (
 // not have been recorded, and acknowledging again is safe.
 func (c *Canceller) Acknowledge(ctx context.Context, order Order, outcome lifecycle.State) (Result, error) {
 	o := c.operation("acknowledge", order)
+	ctx = o.start(ctx)
 	if !lifecycle.Outcomes.Has(outcome) {
-		return Result{}, esserrors.UnsupportedOutcome(o.name, int64(o.id), outcome.String())
+		return o.end(ctx, Result{}, esserrors.UnsupportedOutcome(o.name, int64(o.id), outcome.String()))
 	}
-	return o.answer(ctx, answerTrigger(outcome), outcome, func(lifecycle.Request) error { return nil })
+	res, err := o.answer(ctx, answerTrigger(outcome), outcome, func(lifecycle.Request) error { return nil })
+	return o.end(ctx, res, err)
 }
 
 // Force ends a request whose work does not acknowledge: as CANCELLED, as soon as
@@ -47,16 +49,18 @@ func (c *Canceller) Acknowledge(ctx context.Context, order Order, outcome lifecy
 // [esserrors.CodeSystem].
 func (c *Canceller) Force(ctx context.Context, order Order) (Result, error) {
 	o := c.operation("force", order)
+	ctx = o.start(ctx)
 	if err := o.authorize(ctx); err != nil {
-		return Result{}, err
+		return o.end(ctx, Result{}, err)
 	}
-	return o.answer(ctx, lifecycle.TriggerForce, lifecycle.StateCancelled, func(r lifecycle.Request) error {
+	res, err := o.answer(ctx, lifecycle.TriggerForce, lifecycle.StateCancelled, func(r lifecycle.Request) error {
 		wait := r.CheckedIn.Add(o.c.opts.Grace).Sub(o.c.opts.Now())
 		if wait > 0 && !r.CheckedIn.IsZero() {
 			return esserrors.TooEarly(o.name, int64(o.id), wait)
 		}
 		return nil
 	})
+	return o.end(ctx, res, err)
 }
 
 // answer records outcome as the answer of the request's own work and settles what
@@ -161,7 +165,14 @@ type CheckInResult struct {
 // [esserrors.CodeSystem].
 func (c *Canceller) CheckIn(ctx context.Context, id lifecycle.ID) (CheckInResult, error) {
 	o := c.operation("check in", Order{ID: id})
-	for range c.opts.MaxAttempts {
+	ctx = o.start(ctx)
+	in, err := o.checkIn(ctx, id)
+	_, err = o.end(ctx, Result{}, err)
+	return in, err
+}
+
+func (o *operation) checkIn(ctx context.Context, id lifecycle.ID) (CheckInResult, error) {
+	for range o.c.opts.MaxAttempts {
 		r, err := o.get(ctx, id)
 		switch {
 		case err != nil:

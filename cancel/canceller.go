@@ -95,18 +95,23 @@ type Order struct {
 // module; again Resume goes on. One request that fails never keeps the others
 // from being cancelled.
 func (c *Canceller) Cancel(ctx context.Context, order Order) (Result, error) {
-	return c.cancel(ctx, order, true)
+	o := c.operation("cancel", order)
+	ctx = o.start(ctx)
+	res, err := o.cancel(ctx, true)
+	return o.end(ctx, res, err)
 }
 
 // Begin is like [Canceller.Cancel], but of a parent it cancels nothing except the
 // request itself: it makes it CANCELLING, durably, and leaves what is below it to
 // [Canceller.Resume], in this process or another.
 func (c *Canceller) Begin(ctx context.Context, order Order) (Result, error) {
-	return c.cancel(ctx, order, false)
+	o := c.operation("cancel", order)
+	ctx = o.start(ctx)
+	res, err := o.cancel(ctx, false)
+	return o.end(ctx, res, err)
 }
 
-func (c *Canceller) cancel(ctx context.Context, order Order, whole bool) (Result, error) {
-	o := c.operation("cancel", order)
+func (o *operation) cancel(ctx context.Context, whole bool) (Result, error) {
 	if err := o.authorize(ctx); err != nil {
 		return Result{}, err
 	}
@@ -236,6 +241,9 @@ func (o *operation) applyOne(ctx context.Context, ch Change) (made bool, err err
 	answer, err := o.apply(ctx, o.changes)
 	if err != nil {
 		return false, o.storeError(ctx, err)
+	}
+	if answer[0] {
+		o.stored(ctx, &o.changes[0])
 	}
 	return answer[0], nil
 }

@@ -151,7 +151,7 @@ func (d *descent) page(ctx context.Context, q *ChildQuery) (more bool, err error
 // pageAtOnce cancels a page of children in one call of the store.
 func (d *descent) pageAtOnce(ctx context.Context, q *ChildQuery) (more bool, err error) {
 	o := d.o
-	page, err := o.c.children.CancelChildren(ctx, ChildCancel{Query: *q, Cause: o.now(), All: o.receipt != nil})
+	page, err := o.c.children.CancelChildren(ctx, ChildCancel{Query: *q, Cause: o.now(), All: o.receipt != nil || o.c.opts.Hooks.Transition != nil})
 	if errors.Is(err, errors.ErrUnsupported) {
 		return false, err
 	}
@@ -168,6 +168,7 @@ func (d *descent) pageAtOnce(ctx context.Context, q *ChildQuery) (more bool, err
 		if ch.State == ch.Old.State {
 			d.take(ch.Old, ch.Old.State, DispositionAlreadyCancelling, nil)
 		} else {
+			o.stored(ctx, &ch)
 			d.made(ch)
 		}
 	}
@@ -353,6 +354,9 @@ func (o *operation) write(ctx context.Context, changes []Change, each func(ch Ch
 		if err == nil {
 			failed = 0
 			for i, ch := range part {
+				if made[i] {
+					o.stored(ctx, &part[i])
+				}
 				each(ch, made[i], nil)
 			}
 			continue

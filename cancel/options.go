@@ -16,6 +16,8 @@ type Options struct {
 	// Interrupter tells running work to stop. By default nobody does: the work
 	// has to ask, by [Canceller.CheckIn].
 	Interrupter Interrupter
+	// Hooks are called as operations go on. By default there are none.
+	Hooks Hooks
 	// Grace is how long [Canceller.Force] waits for work to acknowledge, counted
 	// from when the request became CANCELLING or its work last checked in.
 	// Zero means 30 minutes, which is ESS's rule. A negative Grace means none.
@@ -32,7 +34,7 @@ type Options struct {
 
 // An Access is what an [Authorizer] is asked to permit.
 type Access struct {
-	Op    string // "cancel" or "force"
+	Op    string // "cancel", also for Begin, or "force"
 	ID    lifecycle.ID
 	Actor string
 }

@@ -35,11 +35,17 @@ func (c *Canceller) Resume(ctx context.Context, opts *ResumeOptions) (Result, er
 	if opts != nil {
 		o.receipt = opts.Receipt
 	}
+	ctx = o.start(ctx)
+	res, err := o.resume(ctx)
+	return o.end(ctx, res, err)
+}
+
+func (o *operation) resume(ctx context.Context) (Result, error) {
 	// First what may have something below it, then the leaves that this has not
 	// come upon. Keeping the leaves instead would need memory for all of them.
 	var tell batch
 	for _, leaves := range []bool{false, true} {
-		for u, err := range cancelling(ctx, c.repo, c.opts.PageSize) {
+		for u, err := range cancelling(ctx, o.c.repo, o.c.opts.PageSize) {
 			if err != nil {
 				o.stopOn(o.storeError(ctx, err))
 				return o.result, o.err()

@@ -1,0 +1,166 @@
+package cancel
+
+import (
+	"context"
+	"log/slog"
+
+	"example.com/ess/lifecycle"
+)
+
+// Hooks are functions called at points of every operation of a [Canceller], for
+// tracing, counting and logging. Any may be nil.
+//
+// They run on the goroutine of the operation, and concurrently where operations
+// do. They cannot veto, must not call the Canceller for the same request, and a
+// panic in one passes through.
+type Hooks struct {
+	// Start is called before anything else. The context that it returns is used for
+	// the operation and given to the other hooks.
+	Start func(ctx context.Context, info StartInfo) context.Context
+	// End is called once for every Start, when the operation returns.
+	End func(ctx context.Context, info EndInfo)
+	// Transition is called for every change that has been stored, children
+	// included, but for check-ins.
+	Transition func(ctx context.Context, info TransitionInfo)
+}
+
+// A StartInfo is the operation that starts.
+type StartInfo struct {
+	Op     string // "cancel", also for Begin, "acknowledge", "check in", "force" or "resume"
+	ID     lifecycle.ID
+	Actor  string
+	Reason string
+}
+
+// LogValue implements [slog.LogValuer].
+func (i StartInfo) LogValue() slog.Value { return slog.GroupValue(i.attrs()...) }
+
+func (i StartInfo) attrs() []slog.Attr {
+	attrs := []slog.Attr{slog.String("op", i.Op), slog.Int64("id", int64(i.ID))}
+	if i.Actor != "" {
+		attrs = append(attrs, slog.String("actor", i.Actor))
+	}
+	if i.Reason != "" {
+		attrs = append(attrs, slog.String("reason", i.Reason))
+	}
+	return attrs
+}
+
+// An EndInfo is the operation that ends. The Result is zero for a check-in.
+type EndInfo struct {
+	StartInfo
+	Result Result
+	Err    error
+}
+
+// LogValue implements [slog.LogValuer].
+func (i EndInfo) LogValue() slog.Value {
+	attrs := append(i.attrs(), slog.Any("counts", i.Result.Counts))
+	if i.Err != nil {
+		attrs = append(attrs, slog.Any("err", i.Err))
+	}
+	return slog.GroupValue(attrs...)
+}
+
+// A TransitionInfo is a change that has been stored. From and To are the same where
+// only the answer of the request's work has been recorded.
+type TransitionInfo struct {
+	ID, Parent lifecycle.ID
+	Kind       lifecycle.Kind
+	From, To   lifecycle.State
+	Trigger    lifecycle.Trigger
+	Cause      Cause
+}
+
+// LogValue implements [slog.LogValuer].
+func (i TransitionInfo) LogValue() slog.Value {
+	return slog.GroupValue(
+		slog.Int64("id", int64(i.ID)),
+		slog.Int64("parent", int64(i.Parent)),
+		slog.Any("kind", i.Kind),
+		slog.Any("from", i.From),
+		slog.Any("to", i.To),
+		slog.Any("trigger", i.Trigger),
+		slog.Int64("root", int64(i.Cause.Root)),
+	)
+}
+
+// LogValue implements [slog.LogValuer].
+func (c Counts) LogValue() slog.Value {
+	var attrs []slog.Attr
+	for d := range Dispositions() {
+		if c[d] != 0 {
+			attrs = append(attrs, slog.Int(d.String(), c[d]))
+		}
+	}
+	return slog.GroupValue(attrs...)
+}
+
+// JoinHooks returns hooks that call each of hs in order, the Ends in reverse.
+func JoinHooks(hs ...Hooks) Hooks {
+	return Hooks{
+		Start: func(ctx context.Context, info StartInfo) context.Context {
+			for _, h := range hs {
+				if h.Start != nil {
+					ctx = h.Start(ctx, info)
+				}
+			}
+			return ctx
+		},
+		End: func(ctx context.Context, info EndInfo) {
+			for i := len(hs) - 1; i >= 0; i-- {
+				if hs[i].End != nil {
+					hs[i].End(ctx, info)
+				}
+			}
+		},
+		Transition: joinTransitions(hs),
+	}
+}
+
+// joinTransitions returns nil if nobody wants them: they make a store list every child.
+func joinTransitions(hs []Hooks) func(context.Context, TransitionInfo) {
+	var fs []func(context.Context, TransitionInfo)
+	for _, h := range hs {
+		if h.Transition != nil {
+			fs = append(fs, h.Transition)
+		}
+	}
+	if len(fs) == 0 {
+		return nil
+	}
+	return func(ctx context.Context, info TransitionInfo) {
+		for _, f := range fs {
+			f(ctx, info)
+		}
+	}
+}
+
+func (o *operation) info() StartInfo {
+	return StartInfo{Op: o.name, ID: o.id, Actor: o.cause.Actor, Reason: o.cause.Reason}
+}
+
+// start and end bracket every operation.
+func (o *operation) start(ctx context.Context) context.Context {
+	if o.c.opts.Hooks.Start != nil {
+		return o.c.opts.Hooks.Start(ctx, o.info())
+	}
+	return ctx
+}
+
+func (o *operation) end(ctx context.Context, res Result, err error) (Result, error) {
+	if o.c.opts.Hooks.End != nil {
+		o.c.opts.Hooks.End(ctx, EndInfo{StartInfo: o.info(), Result: res, Err: err})
+	}
+	return res, err
+}
+
+// stored tells of a change that has been stored.
+func (o *operation) stored(ctx context.Context, ch *Change) {
+	if o.c.opts.Hooks.Transition != nil && ch.Trigger != 0 {
+		o.c.opts.Hooks.Transition(ctx, TransitionInfo{
+			ID: ch.Old.ID, Parent: ch.Old.Parent, Kind: ch.Old.Kind,
+			From: ch.Old.State, To: ch.State, Trigger: ch.Trigger, Cause: ch.Cause,
+		})
+	}
+}
