@@ -1,10 +1,12 @@
 package cancel
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	esserrors "example.com/ess/errors"
@@ -147,9 +149,12 @@ type operation struct {
 	result Result
 	// visited has every container that the operation has come upon, so that none is
 	// done twice and a cycle in a broken store ends.
-	visited map[lifecycle.ID]struct{}
-	// resuming says that the operation may meet requests below one another.
-	resuming bool
+	visited *visits
+	own     visits // what visited points to, unless operations share one
+	// overlaps says that other roots may be above or below this one.
+	overlaps bool
+	// planned has what may be done, if that is limited to a plan.
+	planned map[lifecycle.ID]Step
 
 	changes  []Change // the batch being written, kept to save allocations
 	backoffs int
@@ -157,26 +162,43 @@ type operation struct {
 	stopped  error // what ended the operation before it was through
 }
 
-func (o *operation) hasVisited(id lifecycle.ID) bool {
-	_, ok := o.visited[id]
+// visits is a set of ids. It is safe for concurrent use.
+type visits struct {
+	mu   sync.Mutex
+	seen map[lifecycle.ID]struct{}
+}
+
+// visit adds id and reports whether it was not there.
+func (v *visits) visit(id lifecycle.ID) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if _, ok := v.seen[id]; ok {
+		return false
+	}
+	if v.seen == nil {
+		v.seen = map[lifecycle.ID]struct{}{}
+	}
+	v.seen[id] = struct{}{}
+	return true
+}
+
+func (v *visits) has(id lifecycle.ID) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	_, ok := v.seen[id]
 	return ok
 }
 
-func (o *operation) visit(id lifecycle.ID) {
-	if o.visited == nil {
-		o.visited = map[lifecycle.ID]struct{}{}
-	}
-	o.visited[id] = struct{}{}
-}
-
 func (c *Canceller) operation(name string, order Order) *operation {
-	return &operation{
+	o := &operation{
 		c:       c,
 		name:    name,
 		id:      order.ID,
 		cause:   Cause{Root: order.ID, Actor: order.Actor, Reason: order.Reason},
 		receipt: order.Receipt,
 	}
+	o.visited = &o.own
+	return o
 }
 
 // now returns the cause of a change made now.
@@ -257,6 +279,8 @@ func (o *operation) cancelRoot(ctx context.Context) (node, error) {
 			return node{}, err
 		}
 		switch ch, needed := cancelChange(r, o.now()); {
+		case needed && !o.asPlanned(ch):
+			return node{}, o.unplanned(o.id)
 		case needed:
 			from = r.State
 			made, err := o.applyOne(ctx, ch)
@@ -268,10 +292,10 @@ func (o *operation) cancelRoot(ctx context.Context) (node, error) {
 			}
 		case r.State == lifecycle.StateCancelling:
 			return node{req: r, from: r.State}, nil
-		case r.State == lifecycle.StateCancelled && from != 0:
+		case r.State == lifecycle.StateCancelled && (from != 0 || o.overlaps && o.visited.has(r.Parent)):
 			// It was live when this call first saw it, and somebody else cancelled
-			// it: what the caller wanted is done.
-			return node{req: r, from: from}, nil
+			// it, or another order of this call has: what the caller wanted is done.
+			return node{req: r, from: cmp.Or(from, r.State)}, nil
 		default:
 			return node{}, esserrors.UnsupportedState(o.name, int64(o.id), r.Kind.String(), r.State.String())
 		}

@@ -66,7 +66,7 @@ func unanswered(r lifecycle.Request) bool {
 // have been made CANCELLING, and since such a node admits no child and what is
 // terminal stays so, one pass over them misses none.
 func (o *operation) cascade(ctx context.Context, root node) error {
-	o.visit(root.req.ID)
+	o.visited.visit(root.req.ID)
 	levels, err := o.sweep(ctx, [][]node{{root}})
 	if err == nil {
 		err = o.settle(ctx, levels)
@@ -140,7 +140,7 @@ func (d *descent) run(ctx context.Context, ids []lifecycle.ID) error {
 
 // page cancels the next page of children, by the store's own means if it has any.
 func (d *descent) page(ctx context.Context, q *ChildQuery) (more bool, err error) {
-	if d.o.c.children != nil {
+	if d.o.c.children != nil && d.o.planned == nil {
 		if more, err = d.pageAtOnce(ctx, q); !errors.Is(err, errors.ErrUnsupported) {
 			return more, err
 		}
@@ -199,7 +199,9 @@ func (d *descent) pageBySteps(ctx context.Context, q *ChildQuery) (more bool, er
 		for _, r := range page {
 			if err := r.Validate(); err != nil {
 				d.take(r, r.State, DispositionFailed, err)
-			} else if ch, needed := cancelChange(r, cause); needed {
+			} else if ch, needed := cancelChange(r, cause); needed && !o.asPlanned(ch) {
+				d.take(r, r.State, DispositionConflict, o.unplanned(r.ID))
+			} else if needed {
 				o.changes = append(o.changes, ch)
 			} else {
 				d.take(r, r.State, DispositionAlreadyCancelling, nil)
@@ -308,10 +310,9 @@ func (d *descent) take(r lifecycle.Request, from lifecycle.State, what Dispositi
 		}
 		n := node{req: r, from: from, parent: d.base + int32(parent), changed: what == DispositionCancelling}
 		if n.opensBelow() {
-			if !o.hasVisited(r.ID) {
-				o.visit(r.ID)
+			if o.visited.visit(r.ID) {
 				d.next = append(d.next, n)
-			} else if !o.resuming {
+			} else if !o.overlaps {
 				o.failures.add(fmt.Errorf("cancel: request %d is below itself", r.ID))
 			}
 			return

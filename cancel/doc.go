@@ -44,7 +44,7 @@
 // # Concurrency and cost
 //
 // A [Canceller] is safe for concurrent use, as its Repository has to be, and keeps
-// nothing between calls. It starts no goroutine. A cascade is iterative, reads and
+// nothing between calls. Only CancelAll starts goroutines, which end with it. A cascade is iterative, reads and
 // writes in pages and needs memory in proportion to the containers in the tree,
 // not to the requests.
 //

@@ -31,7 +31,7 @@ type ResumeOptions struct {
 // is left is for the next Resume.
 func (c *Canceller) Resume(ctx context.Context, opts *ResumeOptions) (Result, error) {
 	o := c.operation("resume", Order{})
-	o.resuming = true
+	o.overlaps = true
 	if opts != nil {
 		o.receipt = opts.Receipt
 	}
@@ -74,7 +74,7 @@ func (o *operation) resumeOne(ctx context.Context, u Unfinished, leaves bool, te
 	if err := r.Validate(); err != nil {
 		return err
 	}
-	if o.hasVisited(r.ID) || leaves && o.hasVisited(r.Parent) {
+	if o.visited.has(r.ID) || leaves && o.visited.has(r.Parent) {
 		return nil
 	}
 	if u.Cause == (Cause{}) {

@@ -256,7 +256,7 @@ func (o *operation) settleUp(ctx context.Context, id lifecycle.ID) error {
 			return err
 		}
 		o.report(n)
-		o.visit(id)
+		o.visited.visit(id)
 		id = n.req.Parent
 	}
 	return nil
