@@ -66,7 +66,7 @@ func (c *Canceller) Force(ctx context.Context, order Order) (Result, error) {
 // answer records outcome as the answer of the request's own work and settles what
 // that allows to settle. check may refuse a request that has not answered.
 func (o *operation) answer(ctx context.Context, t lifecycle.Trigger, outcome lifecycle.State, check func(lifecycle.Request) error) (Result, error) {
-	for range o.c.opts.MaxAttempts {
+	for attempt := 1; ; attempt++ {
 		r, err := o.get(ctx, o.id)
 		if err != nil {
 			return Result{}, err
@@ -84,6 +84,9 @@ func (o *operation) answer(ctx context.Context, t lifecycle.Trigger, outcome lif
 		if err := check(r); err != nil {
 			return Result{}, err
 		}
+		if attempt > o.c.opts.MaxAttempts {
+			return Result{}, o.contended(o.id)
+		}
 		// A leaf ends at once. What may have children first records the answer and
 		// then looks for them.
 		ch := change(r, t, outcome, 0, o.now())
@@ -99,7 +102,6 @@ func (o *operation) answer(ctx context.Context, t lifecycle.Trigger, outcome lif
 			return o.result, o.err()
 		}
 	}
-	return Result{}, o.contended(o.id)
 }
 
 func permitted(r lifecycle.Request, t lifecycle.Trigger) bool {
@@ -172,7 +174,7 @@ func (c *Canceller) CheckIn(ctx context.Context, id lifecycle.ID) (CheckInResult
 }
 
 func (o *operation) checkIn(ctx context.Context, id lifecycle.ID) (CheckInResult, error) {
-	for range o.c.opts.MaxAttempts {
+	for attempt := 1; ; attempt++ {
 		r, err := o.get(ctx, id)
 		switch {
 		case err != nil:
@@ -181,6 +183,8 @@ func (o *operation) checkIn(ctx context.Context, id lifecycle.ID) (CheckInResult
 			return CheckInResult{}, esserrors.UnsupportedState(o.name, int64(id), r.Kind.String(), r.State.String())
 		case r.State != lifecycle.StateCancelling:
 			return CheckInResult{Request: r}, nil
+		case attempt > o.c.opts.MaxAttempts:
+			return CheckInResult{}, o.contended(id)
 		}
 		made := true
 		ch := change(r, 0, r.State, r.Outcome, o.now())
@@ -196,5 +200,4 @@ func (o *operation) checkIn(ctx context.Context, id lifecycle.ID) (CheckInResult
 			return CheckInResult{Request: r, Cancelling: true, Cause: cause}, err
 		}
 	}
-	return CheckInResult{}, o.contended(id)
 }

@@ -273,7 +273,7 @@ func (o *operation) applyOne(ctx context.Context, ch Change) (made bool, err err
 // cancelRoot makes the request CANCELLED or CANCELLING.
 func (o *operation) cancelRoot(ctx context.Context) (node, error) {
 	var from lifecycle.State
-	for range o.c.opts.MaxAttempts {
+	for attempt := 1; ; attempt++ {
 		r, err := o.get(ctx, o.id)
 		if err != nil {
 			return node{}, err
@@ -281,6 +281,9 @@ func (o *operation) cancelRoot(ctx context.Context) (node, error) {
 		switch ch, needed := cancelChange(r, o.now()); {
 		case needed && !o.asPlanned(ch):
 			return node{}, o.unplanned(o.id)
+		case needed && attempt > o.c.opts.MaxAttempts:
+			o.result.Root = Receipt{ID: o.id, Parent: r.Parent, Kind: r.Kind, Disposition: DispositionConflict, From: r.State, To: r.State}
+			return node{}, o.contended(o.id)
 		case needed:
 			from = r.State
 			made, err := o.applyOne(ctx, ch)
@@ -300,8 +303,6 @@ func (o *operation) cancelRoot(ctx context.Context) (node, error) {
 			return node{}, esserrors.UnsupportedState(o.name, int64(o.id), r.Kind.String(), r.State.String())
 		}
 	}
-	o.result.Root = Receipt{ID: o.id, Disposition: DispositionConflict, From: from}
-	return node{}, o.contended(o.id)
 }
 
 // interrupt tells the work of the requests to stop.

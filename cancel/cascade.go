@@ -201,6 +201,8 @@ func (d *descent) pageBySteps(ctx context.Context, q *ChildQuery) (more bool, er
 				d.take(r, r.State, DispositionFailed, err)
 			} else if ch, needed := cancelChange(r, cause); needed && !o.asPlanned(ch) {
 				d.take(r, r.State, DispositionConflict, o.unplanned(r.ID))
+			} else if needed && attempt > o.c.opts.MaxAttempts {
+				d.take(r, r.State, DispositionConflict, o.contended(r.ID))
 			} else if needed {
 				o.changes = append(o.changes, ch)
 			} else {
@@ -222,12 +224,6 @@ func (d *descent) pageBySteps(ctx context.Context, q *ChildQuery) (more bool, er
 			return false, err
 		}
 		if len(lost) == 0 {
-			break
-		}
-		if attempt == o.c.opts.MaxAttempts {
-			for _, r := range lost {
-				d.take(r, r.State, DispositionConflict, o.contended(r.ID))
-			}
 			break
 		}
 		if len(lost) >= 16 && len(lost) > len(o.changes)/2 {

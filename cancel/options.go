@@ -25,8 +25,8 @@ type Options struct {
 	// PageSize is how many requests are read or written in one call of the
 	// Repository. Zero means 1000.
 	PageSize int
-	// MaxAttempts is how often a request is read and written when others keep
-	// changing it in between. Zero means 8.
+	// MaxAttempts is how often a write to a request is tried when others keep
+	// changing it between the read and the write. Zero means 8.
 	MaxAttempts int
 	// Now returns the current time. By default it is time.Now.
 	Now func() time.Time

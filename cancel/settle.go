@@ -95,6 +95,13 @@ func (o *operation) settleLevel(ctx context.Context, level, above []node) error 
 		if todo, err = o.refresh(ctx, todo, above); err != nil {
 			return err
 		}
+		if attempt > o.c.opts.MaxAttempts {
+			for _, n := range todo {
+				n.failed = o.contended(n.req.ID)
+				o.failures.add(n.failed)
+			}
+			return nil
+		}
 		byID := make(map[lifecycle.ID]*node, len(todo))
 		for _, n := range todo {
 			byID[n.req.ID] = n
@@ -121,13 +128,6 @@ func (o *operation) settleLevel(ctx context.Context, level, above []node) error 
 			}
 		}
 		todo = slices.DeleteFunc(todo, func(n *node) bool { return !n.stale })
-		if attempt == o.c.opts.MaxAttempts {
-			for _, n := range todo {
-				n.failed = o.contended(n.req.ID)
-				o.failures.add(n.failed)
-			}
-			break
-		}
 	}
 	return nil
 }
@@ -264,7 +264,7 @@ func (o *operation) settleUp(ctx context.Context, id lifecycle.ID) error {
 
 // settleOne ends the request id if it is waiting for nothing any more.
 func (o *operation) settleOne(ctx context.Context, id lifecycle.ID) (node, error) {
-	for range o.c.opts.MaxAttempts {
+	for attempt := 1; ; attempt++ {
 		r, err := o.get(ctx, id)
 		if err != nil {
 			return node{}, err
@@ -281,6 +281,9 @@ func (o *operation) settleOne(ctx context.Context, id lifecycle.ID) (node, error
 		if len(live) > 0 {
 			return n, nil
 		}
+		if attempt > o.c.opts.MaxAttempts {
+			return node{}, o.contended(id)
+		}
 		ch := settleChange(r, o.now())
 		made, err := o.applyOne(ctx, ch)
 		if err != nil {
@@ -290,5 +293,4 @@ func (o *operation) settleOne(ctx context.Context, id lifecycle.ID) (node, error
 			return node{req: ch.New(), from: r.State, settled: true}, nil
 		}
 	}
-	return node{}, o.contended(id)
 }
