@@ -17,18 +17,20 @@ type Kind uint8
 const (
 	_ Kind = iota // an unset field must not look like a kind
 
-	// KindSingleton is the kind of a request without a parent that runs work of its own and has no
-	// children.
+	// KindSingleton is the kind of a request without a parent that runs work of
+	// its own and has no children.
 	KindSingleton
 
-	// KindChild is the kind of a request under a parent that runs work of its own and has no children.
+	// KindChild is the kind of a request under a parent that runs work of its
+	// own and has no children.
 	KindChild
 
-	// KindParent is the kind of a container: it groups children and runs nothing itself, as a job set
-	// or a recurring schedule does.
+	// KindParent is the kind of a container: it groups children and runs nothing
+	// itself, as a job set or a recurring schedule does.
 	KindParent
 
-	// KindSubrequestParent is the kind of a request that runs work of its own and has children.
+	// KindSubrequestParent is the kind of a request that runs work of its own
+	// and has children.
 	KindSubrequestParent
 
 	numKinds

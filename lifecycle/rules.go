@@ -136,7 +136,13 @@ var rules = [...]Rule{
 
 // table[k][s][t] is the state that t takes a request of kind k in state s to, or
 // 0 if there is none.
-var table = func() (tab [numKinds][numStates][numTriggers]State) {
+var table = newTable(rules[:])
+
+type ruleTable [numKinds][numStates][numTriggers]State
+
+// newTable panics if two rules answer one question: then Next and a machine
+// would not agree, and no order of the rules would make it right.
+func newTable(rules []Rule) (tab ruleTable) {
 	for _, r := range rules {
 		for k := range r.Kinds.All() {
 			if tab[k][r.From][r.Trigger] != 0 {
@@ -146,7 +152,7 @@ var table = func() (tab [numKinds][numStates][numTriggers]State) {
 		}
 	}
 	return tab
-}()
+}
 
 // Rules returns all rules in the order of their declaration.
 func Rules() iter.Seq[Rule] {

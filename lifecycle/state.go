@@ -17,26 +17,31 @@ const (
 	// StateWait is the state of a request that waits for its time or turn.
 	StateWait
 
-	// StateReady is the state of a request that has been dispatched and waits to be processed.
+	// StateReady is the state of a request that has been dispatched and waits to
+	// be processed.
 	StateReady
 
 	// StateRunning is the state of a request that is being processed.
 	StateRunning
 
-	// StateCompleted is the state of a request that has done its work and is being post-processed. It is not terminal.
+	// StateCompleted is the state of a request that has done its work and is
+	// being post-processed. It is not terminal.
 	StateCompleted
 
-	// StateBlocked is the state of a request that cannot run now because an incompatible request does.
+	// StateBlocked is the state of a request that cannot run now because an
+	// incompatible request does.
 	StateBlocked
 
-	// StateHold is the state of a request that is held back until somebody releases it.
+	// StateHold is the state of a request that is held back until somebody
+	// releases it.
 	StateHold
 
-	// StateCancelling is the state of a request that has been cancelled and waits for its own work to acknowledge, or for its
-	// children to end.
+	// StateCancelling is the state of a request that has been cancelled and
+	// waits for its own work to acknowledge, or for its children to end.
 	StateCancelling
 
-	// StateExpired is the state of a request that expired before it could be processed. Terminal.
+	// StateExpired is the state of a request that expired before it could be
+	// processed. Terminal.
 	StateExpired
 
 	// StateCancelled is the state of a request that was cancelled. Terminal.
@@ -45,32 +50,40 @@ const (
 	// StateError is the state of a request that ended in error. Terminal.
 	StateError
 
-	// StateWarning is the state of a request that ended with a warning. Terminal.
+	// StateWarning is the state of a request that ended with a warning.
+	// Terminal.
 	StateWarning
 
 	// StateSucceeded is the state of a request that ended well. Terminal.
 	StateSucceeded
 
-	// StatePaused is the state of a request that waits for the children that it submitted while running.
+	// StatePaused is the state of a request that waits for the children that it
+	// submitted while running.
 	StatePaused
 
-	// StatePendingValidation is the state of a request that has been submitted and not yet validated.
+	// StatePendingValidation is the state of a request that has been submitted
+	// and not yet validated.
 	StatePendingValidation
 
-	// StateValidationFailed is the state of a request that failed its validation. Terminal.
+	// StateValidationFailed is the state of a request that failed its
+	// validation. Terminal.
 	StateValidationFailed
 
-	// StateScheduleEnded is the state of a request that submits no more children because its schedule has ended. It is not
-	// terminal: children may still run.
+	// StateScheduleEnded is the state of a request that submits no more children
+	// because its schedule has ended. It is not terminal: children may still
+	// run.
 	StateScheduleEnded
 
-	// StateFinished is the state of a request that ended after its schedule and all its children. Terminal.
+	// StateFinished is the state of a request that ended after its schedule and
+	// all its children. Terminal.
 	StateFinished
 
-	// StateErrorAutoRetry is the state of a request that failed and is going to be tried again.
+	// StateErrorAutoRetry is the state of a request that failed and is going to
+	// be tried again.
 	StateErrorAutoRetry
 
-	// StateErrorManualRecovery is the state of a request that failed and waits for somebody to recover it.
+	// StateErrorManualRecovery is the state of a request that failed and waits
+	// for somebody to recover it.
 	StateErrorManualRecovery
 
 	numStates

@@ -43,11 +43,12 @@ const (
 	// TriggerComplete ends the work and begins the post-processing.
 	TriggerComplete
 
-	// TriggerSucceed ends a request well. In CANCELLING it is how work acknowledges that
-	// it succeeded all the same.
+	// TriggerSucceed ends a request well. In CANCELLING it is how work
+	// acknowledges that it succeeded all the same.
 	TriggerSucceed
 
-	// TriggerWarn ends a request with a warning; in CANCELLING, as for TriggerSucceed.
+	// TriggerWarn ends a request with a warning; in CANCELLING, as for
+	// TriggerSucceed.
 	TriggerWarn
 
 	// TriggerFail ends a request in error; in CANCELLING, as for TriggerSucceed.
@@ -65,7 +66,8 @@ const (
 	// TriggerRecover begins the next attempt because somebody said so.
 	TriggerRecover
 
-	// TriggerExpire ends a request whose time has passed before it could be processed.
+	// TriggerExpire ends a request whose time has passed before it could be
+	// processed.
 	TriggerExpire
 
 	// TriggerEndSchedule ends the schedule of a recurring parent.
@@ -77,7 +79,8 @@ const (
 	// TriggerCancel asks that a request be cancelled.
 	TriggerCancel
 
-	// TriggerAcknowledge is how work that was cancelled says that it has stopped.
+	// TriggerAcknowledge is how work that was cancelled says that it has
+	// stopped.
 	TriggerAcknowledge
 
 	// TriggerSettle ends a cancelled parent after its last child.
