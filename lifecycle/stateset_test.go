@@ -1,0 +1,208 @@
+package lifecycle_test
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"example.com/ess/lifecycle"
+)
+
+// The sets by hand.
+var sets = []struct {
+	name    string
+	set     lifecycle.StateSet
+	members string
+}{
+	{"none", 0, ""},
+	{"Terminal", lifecycle.Terminal, "EXPIRED, CANCELLED, ERROR, WARNING, SUCCEEDED, VALIDATION_FAILED, FINISHED"},
+	{"Live", lifecycle.Live, "WAIT, READY, RUNNING, COMPLETED, BLOCKED, HOLD, CANCELLING, PAUSED, PENDING_VALIDATION, SCHEDULE_ENDED, ERROR_AUTO_RETRY, ERROR_MANUAL_RECOVERY"},
+	{"Pending", lifecycle.Pending, "WAIT, READY, BLOCKED, HOLD, PAUSED, PENDING_VALIDATION, SCHEDULE_ENDED, ERROR_AUTO_RETRY, ERROR_MANUAL_RECOVERY"},
+	{"Executing", lifecycle.Executing, "RUNNING, COMPLETED, CANCELLING"},
+	{"Outcomes", lifecycle.Outcomes, "CANCELLED, ERROR, WARNING, SUCCEEDED"},
+	{"Submitted", lifecycle.Submitted, "WAIT, PENDING_VALIDATION"},
+	{"Admitting", lifecycle.Admitting, "WAIT, READY, RUNNING, COMPLETED, BLOCKED, HOLD, PAUSED, PENDING_VALIDATION, ERROR_AUTO_RETRY, ERROR_MANUAL_RECOVERY"},
+	{"everything and undeclared bits", math.MaxUint32, strings.Join(essNames(), ", ")},
+	{"SetOf()", lifecycle.SetOf(), ""},
+	{"SetOf one", lifecycle.SetOf(lifecycle.StateHold), "HOLD"},
+	{"SetOf last", lifecycle.SetOf(lifecycle.StateErrorManualRecovery), "ERROR_MANUAL_RECOVERY"},
+	{"SetOf twice the same, any order", lifecycle.SetOf(lifecycle.StateHold, lifecycle.StateWait, lifecycle.StateHold), "WAIT, HOLD"},
+	{"SetOf invalid ones", lifecycle.SetOf(0, 20, 31, 32, 33, 255), ""},
+	{"union", lifecycle.SetOf(lifecycle.StateWait) | lifecycle.SetOf(lifecycle.StateHold), "WAIT, HOLD"},
+	{"intersection", lifecycle.Live & lifecycle.SetOf(lifecycle.StateHold, lifecycle.StateError), "HOLD"},
+	{"difference", lifecycle.Executing &^ lifecycle.SetOf(lifecycle.StateCancelling), "RUNNING, COMPLETED"},
+}
+
+func TestStateSets(t *testing.T) {
+	t.Parallel()
+	for _, tt := range sets {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var want []string
+			if tt.members != "" {
+				want = strings.Split(tt.members, ", ")
+			}
+			if got := tt.set.String(); got != tt.members {
+				t.Errorf("String() = %q, want %q", got, tt.members)
+			}
+			if got := tt.set.Len(); got != len(want) {
+				t.Errorf("Len() = %d, want %d", got, len(want))
+			}
+			var got []string
+			for s := range tt.set.All() {
+				got = append(got, s.String())
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("All() = %q, want %q", got, want)
+			}
+			for n := range 256 {
+				s := lifecycle.State(n)
+				if got, want := tt.set.Has(s), slices.Contains(want, s.String()); got != want {
+					t.Errorf("Has(%v) = %v, want %v", s, got, want)
+				}
+			}
+		})
+	}
+}
+
+func TestStateSetsPartition(t *testing.T) {
+	t.Parallel()
+	for s := range lifecycle.States() {
+		if lifecycle.Live.Has(s) == lifecycle.Terminal.Has(s) {
+			t.Errorf("%v must be either live or terminal", s)
+		}
+		if lifecycle.Live.Has(s) != (lifecycle.Pending.Has(s) != lifecycle.Executing.Has(s)) {
+			t.Errorf("%v must be either pending or executing if it is live, and neither if it is not", s)
+		}
+	}
+	for name, sub := range map[string][2]lifecycle.StateSet{
+		"Outcomes in Terminal": {lifecycle.Outcomes, lifecycle.Terminal},
+		"Submitted in Live":    {lifecycle.Submitted, lifecycle.Live},
+		"Admitting in Live":    {lifecycle.Admitting, lifecycle.Live},
+	} {
+		if sub[0]&^sub[1] != 0 {
+			t.Errorf("%s: %v is not", name, sub[0]&^sub[1])
+		}
+	}
+}
+
+func TestSetsStopEarly(t *testing.T) {
+	t.Parallel()
+	for s := range lifecycle.Live.All() {
+		if s != lifecycle.StateWait {
+			t.Errorf("Live.All() begins with %v, want WAIT", s)
+		}
+		break
+	}
+	for k := range lifecycle.KindSet(math.MaxUint8).All() {
+		if k != lifecycle.KindSingleton {
+			t.Errorf("KindSet.All() begins with %v, want SINGLETON", k)
+		}
+		break
+	}
+}
+
+func TestKindSet(t *testing.T) {
+	t.Parallel()
+	names := []string{"SINGLETON", "CHILD", "PARENT", "SUBREQUEST_PARENT"}
+	for bits := range 256 {
+		set := lifecycle.KindSet(bits)
+		var want []string
+		for k := range 256 {
+			declared := k >= 1 && k <= len(names)
+			has := declared && bits&(1<<k) != 0
+			if has {
+				want = append(want, names[k-1])
+			}
+			if got := set.Has(lifecycle.Kind(k)); got != has {
+				t.Errorf("KindSet(%#b).Has(%v) = %v, want %v", bits, lifecycle.Kind(k), got, has)
+			}
+		}
+		var got []string
+		for k := range set.All() {
+			got = append(got, k.String())
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("KindSet(%#b).All() = %q, want %q", bits, got, want)
+		}
+		if got, want := set.String(), strings.Join(want, ", "); got != want {
+			t.Errorf("KindSet(%#b).String() = %q, want %q", bits, got, want)
+		}
+	}
+}
+
+func TestKindProperties(t *testing.T) {
+	t.Parallel()
+	type properties struct{ work, children bool }
+	want := map[lifecycle.Kind]properties{
+		lifecycle.KindSingleton:        {work: true},
+		lifecycle.KindChild:            {work: true},
+		lifecycle.KindParent:           {children: true},
+		lifecycle.KindSubrequestParent: {work: true, children: true},
+	}
+	for n := range 256 {
+		k := lifecycle.Kind(n)
+		if got := (properties{k.RunsWork(), k.HasChildren()}); got != want[k] {
+			t.Errorf("%v = %+v, want %+v", k, got, want[k])
+		}
+	}
+}
+
+// pairs returns the set of "KIND STATE" for which holds is true, over every
+// byte value of both.
+func pairs(holds func(lifecycle.Kind, lifecycle.State) bool) map[string]bool {
+	set := make(map[string]bool)
+	for k := range 256 {
+		for s := range 256 {
+			if k, s := lifecycle.Kind(k), lifecycle.State(s); holds(k, s) {
+				set[fmt.Sprint(k, " ", s)] = true
+			}
+		}
+	}
+	return set
+}
+
+func TestExecutesAndAdmitsChildren(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name  string
+		holds func(lifecycle.Kind, lifecycle.State) bool
+		want  map[string][]string
+	}{
+		{"Executes", lifecycle.Executes, map[string][]string{
+			"SINGLETON":         {"RUNNING", "COMPLETED", "CANCELLING"},
+			"CHILD":             {"RUNNING", "COMPLETED", "CANCELLING"},
+			"SUBREQUEST_PARENT": {"RUNNING", "COMPLETED", "CANCELLING"},
+		}},
+		{"AdmitsChildren", lifecycle.AdmitsChildren, map[string][]string{
+			"PARENT": {
+				"WAIT", "READY", "RUNNING", "COMPLETED", "BLOCKED", "HOLD", "PAUSED", "PENDING_VALIDATION",
+				"ERROR_AUTO_RETRY", "ERROR_MANUAL_RECOVERY",
+			},
+			"SUBREQUEST_PARENT": {
+				"WAIT", "READY", "RUNNING", "COMPLETED", "BLOCKED", "HOLD", "PAUSED", "PENDING_VALIDATION",
+				"ERROR_AUTO_RETRY", "ERROR_MANUAL_RECOVERY",
+			},
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got := pairs(tt.holds)
+			for kind, states := range tt.want {
+				for _, state := range states {
+					pair := kind + " " + state
+					if !got[pair] {
+						t.Errorf("%s is false for %s", tt.name, pair)
+					}
+					delete(got, pair)
+				}
+			}
+			for pair := range got {
+				t.Errorf("%s is true for %s", tt.name, pair)
+			}
+		})
+	}
+}
