@@ -187,7 +187,11 @@ func TestSnippets(t *testing.T) {
 		}
 		t.Errorf("%s: this snippet stands in no code that is compiled:\n%s", where, code)
 	}
-	for _, readme := range []string{"../README.md"} {
+	readmes, err := filepath.Glob("*/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, readme := range append(readmes, "../README.md") {
 		for i, block := range strings.Split(read(t, readme), "```go\n") {
 			if i > 0 {
 				code, _, _ := strings.Cut(block, "```")
