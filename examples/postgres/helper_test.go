@@ -1,0 +1,5 @@
+package postgres_test
+
+const helperEnv = "ESS_TEST_HELPER"
+
+func help() {}
