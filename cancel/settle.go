@@ -245,18 +245,24 @@ func (o *operation) reget(ctx context.Context, n *node) error {
 }
 
 // settleUp ends the request id if it is waiting for nothing any more, then its
-// parent, and so on. It is called after a child of id has ended.
+// parent, and so on. It is called after a child of id has ended. Ancestors that have
+// ended already are passed: whoever ended them may have been cut off before it
+// looked at theirs.
 func (o *operation) settleUp(ctx context.Context, id lifecycle.ID) error {
+	var passed visits // in a broken store they may be above one another
 	for id != 0 {
 		n, err := o.settleOne(ctx, id)
-		if errors.Is(err, esserrors.CodeNotFound) {
+		switch {
+		case errors.Is(err, esserrors.CodeNotFound):
 			return nil // a parent that is gone waits for nothing
-		}
-		if err != nil || !n.settled {
+		case err != nil:
 			return err
+		case n.settled:
+			o.report(n)
+			o.visited.visit(id)
+		case !n.ended() || !passed.visit(id):
+			return nil
 		}
-		o.report(n)
-		o.visited.visit(id)
 		id = n.req.Parent
 	}
 	return nil
