@@ -39,7 +39,7 @@ func wideTree() []lifecycle.Request {
 // contextTree returns the stop function of a tree of contexts of the same shape.
 func contextTree() context.CancelFunc {
 	root, stop := context.WithCancel(context.Background())
-	stops := make([]context.CancelFunc, 0, containers*(leaves+1)) // for vet: their parent stops them all
+	stops := make([]context.CancelFunc, 0, containers*(leaves+1))
 	for range containers {
 		inner, stop := context.WithCancel(root)
 		stops = append(stops, stop)
@@ -48,6 +48,7 @@ func contextTree() context.CancelFunc {
 			stops = append(stops, stop)
 		}
 	}
+	runtime.KeepAlive(stops) // their parent stops them all
 	return stop
 }
 

@@ -141,29 +141,39 @@ func (d *descent) run(ctx context.Context, ids []lifecycle.ID) error {
 // page cancels the next page of children, by the store's own means if it has any.
 func (d *descent) page(ctx context.Context, q *ChildQuery) (more bool, err error) {
 	if d.o.c.children != nil && d.o.planned == nil {
-		if more, err = d.pageAtOnce(ctx, q); !errors.Is(err, errors.ErrUnsupported) {
+		if more, done, err := d.pageAtOnce(ctx, q); done || err != nil {
 			return more, err
 		}
 	}
 	return d.pageBySteps(ctx, q)
 }
 
-// pageAtOnce cancels a page of children in one call of the store.
-func (d *descent) pageAtOnce(ctx context.Context, q *ChildQuery) (more bool, err error) {
+// pageAtOnce cancels a page of children in one call of the store. It reports in done
+// whether the store has done that. If it declines, or fails, the page is left to
+// pageBySteps: what failed may be one request, which must not keep its siblings
+// from being cancelled.
+func (d *descent) pageAtOnce(ctx context.Context, q *ChildQuery) (more, done bool, err error) {
 	o := d.o
 	page, err := o.c.children.CancelChildren(ctx, ChildCancel{Query: *q, Cause: o.now(), All: o.receipt != nil || o.c.opts.Hooks.Transition != nil})
-	if errors.Is(err, errors.ErrUnsupported) {
-		return false, err
-	}
-	if err != nil {
-		return false, o.storeError(ctx, err)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return false, false, o.storeError(ctx, err)
+	case errors.Is(err, errors.ErrUnsupported):
+		return false, false, nil
+	default:
+		// Some may have been changed all the same, and their parents be left to us.
+		for i := range d.parents {
+			d.parents[i].children, d.parents[i].mustLook = true, true
+		}
+		return false, false, nil
 	}
 	if page.More && page.Last.Compare(q.After) <= 0 {
-		return false, o.storeError(ctx, errors.New("cancel: CancelChildren does not advance"))
+		return false, false, o.storeError(ctx, errors.New("cancel: CancelChildren does not advance"))
 	}
 	for _, ch := range page.Changes {
 		if _, ok := slices.BinarySearch(q.Parents, ch.Old.Parent); !ok {
-			return false, o.storeError(ctx, fmt.Errorf("cancel: CancelChildren returned request %d of parent %d, which was not asked for", ch.Old.ID, ch.Old.Parent))
+			return false, false, o.storeError(ctx, fmt.Errorf("cancel: CancelChildren returned request %d of parent %d, which was not asked for", ch.Old.ID, ch.Old.Parent))
 		}
 		if ch.State == ch.Old.State {
 			d.take(ch.Old, ch.Old.State, DispositionAlreadyCancelling, nil)
@@ -182,7 +192,7 @@ func (d *descent) pageAtOnce(ctx context.Context, q *ChildQuery) (more bool, err
 		}
 	}
 	q.After = page.Last
-	return page.More, nil
+	return page.More, true, nil
 }
 
 // pageBySteps cancels a page of children by reading and writing it.
@@ -199,14 +209,17 @@ func (d *descent) pageBySteps(ctx context.Context, q *ChildQuery) (more bool, er
 		for _, r := range page {
 			if err := r.Validate(); err != nil {
 				d.take(r, r.State, DispositionFailed, err)
-			} else if ch, needed := cancelChange(r, cause); needed && !o.asPlanned(ch) {
-				d.take(r, r.State, DispositionConflict, o.unplanned(r.ID))
-			} else if needed && attempt > o.c.opts.MaxAttempts {
-				d.take(r, r.State, DispositionConflict, o.contended(r.ID))
-			} else if needed {
-				o.changes = append(o.changes, ch)
-			} else {
+				continue
+			}
+			switch ch, needed := cancelChange(r, cause); {
+			case !needed:
 				d.take(r, r.State, DispositionAlreadyCancelling, nil)
+			case !o.asPlanned(ch):
+				d.take(r, r.State, DispositionConflict, o.unplanned(r.ID))
+			case attempt > o.c.opts.MaxAttempts:
+				d.take(r, r.State, DispositionConflict, o.contended(r.ID))
+			default:
+				o.changes = append(o.changes, ch)
 			}
 		}
 		var lost []lifecycle.Request
@@ -313,7 +326,10 @@ func (d *descent) take(r lifecycle.Request, from lifecycle.State, what Dispositi
 			}
 			return
 		}
-	case DispositionConflict, DispositionFailed:
+	case DispositionFailed: // it may have been changed
+		d.parents[parent].mustLook = true
+		o.failures.add(err)
+	case DispositionConflict:
 		o.failures.add(err)
 	default:
 		d.parents[parent].mustLook = true

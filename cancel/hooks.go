@@ -3,6 +3,7 @@ package cancel
 import (
 	"context"
 	"log/slog"
+	"slices"
 
 	"example.com/ess/lifecycle"
 )
@@ -108,9 +109,9 @@ func JoinHooks(hs ...Hooks) Hooks {
 			return ctx
 		},
 		End: func(ctx context.Context, info EndInfo) {
-			for i := len(hs) - 1; i >= 0; i-- {
-				if hs[i].End != nil {
-					hs[i].End(ctx, info)
+			for _, h := range slices.Backward(hs) {
+				if h.End != nil {
+					h.End(ctx, info)
 				}
 			}
 		},

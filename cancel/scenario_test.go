@@ -79,7 +79,7 @@ func TestScenarios(t *testing.T) {
 }
 
 func injects(file string) bool {
-	for _, line := range strings.Split(file, "\n") {
+	for line := range strings.SplitSeq(file, "\n") {
 		switch word, _, _ := strings.Cut(line, " "); word {
 		case "fail", "stop", "broken", "meanwhile", "always":
 			return true

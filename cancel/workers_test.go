@@ -27,7 +27,7 @@ func TestWorkersOutcomes(t *testing.T) {
 		want lifecycle.State
 	}{
 		{"nil", func(context.Context) error { return nil }, lifecycle.StateSucceeded},
-		{"the cause", func(ctx context.Context) error { return context.Cause(ctx) }, lifecycle.StateCancelled},
+		{"the cause", context.Cause, lifecycle.StateCancelled},
 		{"the cause, wrapped", func(ctx context.Context) error { return fmt.Errorf("step 3: %w", context.Cause(ctx)) }, lifecycle.StateCancelled},
 		{"the context's error", func(ctx context.Context) error { return ctx.Err() }, lifecycle.StateCancelled},
 		{"another error", func(context.Context) error { return boom }, lifecycle.StateError},
@@ -208,7 +208,7 @@ func TestWorkersRefuse(t *testing.T) {
 	c := cancel.New(repo, &cancel.Options{Interrupter: &workers})
 	never := func(context.Context) error {
 		t.Error("the work began")
-		return nil
+		return errDisk
 	}
 	for id, want := range map[lifecycle.ID]esserrors.Code{
 		1: esserrors.CodeUnsupportedState, 2: esserrors.CodeUnsupportedState, 3: esserrors.CodeUnsupportedState, 99: esserrors.CodeNotFound,

@@ -124,7 +124,7 @@ var asked = []struct {
 
 	{name: "wrapped", err: fmt.Errorf("job 7: %w", esserrors.TooEarly("force", 1, time.Hour)), code: esserrors.CodeConflict, is: []esserrors.Code{esserrors.CodeConflict}, wait: time.Hour, as: true},
 	{name: "wrapped twice", err: fmt.Errorf("a: %w", fmt.Errorf("b: %w", esserrors.NotFound("cancel", 1, nil))), code: esserrors.CodeNotFound, is: []esserrors.Code{esserrors.CodeNotFound}, as: true},
-	{name: "not wrapped", err: fmt.Errorf("job 7: %v", esserrors.NotFound("cancel", 1, nil)), code: esserrors.CodeSystem}, //nolint:errorlint // %v hides the code on purpose
+	{name: "not wrapped", err: fmt.Errorf("job 7: %v", esserrors.NotFound("cancel", 1, nil)), code: esserrors.CodeSystem},
 	{name: "joined with a foreign error", err: errors.Join(io.EOF, esserrors.NotAuthorized("cancel", 1, nil)), code: esserrors.CodeNotAuthorized, is: []esserrors.Code{esserrors.CodeNotAuthorized}, as: true},
 	{name: "joined, the first decides", err: errors.Join(esserrors.NotFound("cancel", 1, nil), esserrors.TooEarly("force", 2, time.Hour)), code: esserrors.CodeNotFound, is: []esserrors.Code{esserrors.CodeNotFound, esserrors.CodeConflict}, as: true},
 	{name: "two verbs, the first decides", err: fmt.Errorf("%w, %w", esserrors.TooEarly("force", 2, time.Hour), esserrors.NotFound("cancel", 1, nil)), code: esserrors.CodeConflict, is: []esserrors.Code{esserrors.CodeNotFound, esserrors.CodeConflict}, wait: time.Hour, as: true},
@@ -224,7 +224,7 @@ func TestContextErrorsShowThrough(t *testing.T) {
 		}
 	}
 	for _, c := range allCodes {
-		if errors.Is(context.Canceled, c) {
+		if errors.Is(context.Canceled, c) { //nolint:staticcheck // SA1032: it is the code that is asked for
 			t.Errorf("errors.Is(context.Canceled, %v) = true", c)
 		}
 	}

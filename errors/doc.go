@@ -16,7 +16,7 @@
 // library answers the usual question:
 //
 //	if errors.Is(err, esserrors.CodeConflict) {
-//		// Others were at it too: look again, or try again.
+//		return "somebody else was at it: try again"
 //	}
 //
 // [CodeOf] gives the code of any error, [RetryAfter] says how long to wait where

@@ -6,16 +6,10 @@ import (
 	esserrors "example.com/ess/errors"
 )
 
-import (
-	"example.com/ess/cancel"
-	"example.com/ess/cancel/memrepo"
-)
-
 // The snippets of the doc comments, so that they are compiled.
-var _ = func(err error, repo *memrepo.Repo) cancel.Repository {
+var _ = func(err error) string {
 	if errors.Is(err, esserrors.CodeConflict) {
-		// Others were at it too: look again, or try again.
+		return "somebody else was at it: try again"
 	}
-	plain := struct{ cancel.Repository }{repo}
-	return plain
+	return ""
 }

@@ -26,7 +26,7 @@ func newScreen(w io.Writer) *screen {
 	return &screen{w: bufio.NewWriter(w), color: colored(w, os.Getenv)}
 }
 
-// colored reports whether to write to w in colour: to a terminal that has some,
+// colored reports whether to write to w in color: to a terminal that has some,
 // unless the user does not want it (see no-color.org).
 func colored(w io.Writer, getenv func(string) string) bool {
 	return isTerminal(w) && getenv("NO_COLOR") == "" && getenv("TERM") != "dumb"
@@ -87,7 +87,7 @@ func colorOf(state lifecycle.State) int {
 	}
 }
 
-// table writes rows of cells in columns, and states in their colours.
+// table writes rows of cells in columns, and states in their colors.
 func (s *screen) table(rows [][]string) {
 	var widths []int
 	for _, row := range rows {

@@ -60,7 +60,7 @@ func TestTable(t *testing.T) {
 			t.Fatal(err)
 		}
 		if b.String() != want {
-			t.Errorf("table in colour %v = %q, want %q", color, b.String(), want)
+			t.Errorf("table in color %v = %q, want %q", color, b.String(), want)
 		}
 	}
 }
