@@ -32,7 +32,8 @@ type Repo struct {
 	index   map[lifecycle.ID]int32 // position in records
 	records []record
 	kids    map[lifecycle.ID]*kids
-	ordered bool          // ids came in ascending order, and so the records have it
+	byID    []int32       // positions ordered by ID; nil if the records have that order
+	stale   bool          // byID has to be made anew
 	cause   *cancel.Cause // the last one kept: most are kept many times
 }
 
@@ -49,7 +50,8 @@ type record struct {
 // kids are the children of one parent.
 type kids struct {
 	at   []int32 // positions, ordered by ID
-	live int     // how many of them are live, so that those of a finished parent are passed over
+	live int     // how many of them are live
+	done int     // so many at the beginning are not, and are passed over where live ones are wanted
 }
 
 const never = math.MinInt64
@@ -99,26 +101,29 @@ func (m *Repo) insertAll(requests ...lifecycle.Request) error {
 	if m.index == nil {
 		m.index = make(map[lifecycle.ID]int32, len(requests))
 		m.kids = map[lifecycle.ID]*kids{}
-		m.ordered = true
 	}
 	before := len(m.records)
 	m.records = slices.Grow(m.records, len(requests))
 	for _, r := range requests {
-		if err := m.insert(r); err != nil {
-			for _, rec := range slices.Backward(m.records[before:]) {
-				k := m.kids[rec.parent]
-				k.at = slices.DeleteFunc(k.at, func(at int32) bool { return int(at) == m.last() })
-				m.count(&rec, -1)
+		if err := m.admit(r); err != nil {
+			for _, rec := range m.records[before:] {
 				delete(m.index, rec.id)
-				m.records = m.records[:m.last()]
 			}
+			m.records = m.records[:before]
 			return err
 		}
+		m.index[r.ID] = int32(len(m.records))
+		m.records = append(m.records, record{
+			id: r.ID, parent: r.Parent, checkedIn: microseconds(r.CheckedIn),
+			kind: r.Kind, state: r.State, outcome: r.Outcome,
+		})
 	}
+	m.link(before)
 	return nil
 }
 
-func (m *Repo) insert(r lifecycle.Request) error {
+// admit says why r cannot be inserted, if it cannot.
+func (m *Repo) admit(r lifecycle.Request) error {
 	if err := r.Validate(); err != nil {
 		return err
 	}
@@ -128,54 +133,101 @@ func (m *Repo) insert(r lifecycle.Request) error {
 	if _, ok := m.index[r.Parent]; !ok && r.Parent != 0 {
 		return &InsertError{r.ID, fmt.Sprintf("has parent %d, which is not there", r.Parent)}
 	}
-	at := int32(len(m.records))
-	m.records = append(m.records, record{
-		id: r.ID, parent: r.Parent, checkedIn: microseconds(r.CheckedIn),
-		kind: r.Kind, state: r.State, outcome: r.Outcome,
-	})
-	if at > 0 && m.records[at-1].id > r.ID {
-		m.ordered = false
-	}
-	m.index[r.ID] = at
-	k := m.kids[r.Parent]
-	if k == nil {
-		k = &kids{}
-		m.kids[r.Parent] = k
-	}
-	pos := len(k.at)
-	if pos > 0 && m.records[k.at[pos-1]].id > r.ID {
-		pos = m.after(k.at, r.ID)
-	}
-	k.at = slices.Insert(k.at, pos, at)
-	m.count(&m.records[at], 1)
 	return nil
 }
 
-// last returns the position of the last record.
-func (m *Repo) last() int { return len(m.records) - 1 }
+// link enters the records from position first on into the order of all and under
+// their parents.
+func (m *Repo) link(first int) {
+	var unsorted map[*kids]struct{}
+	for at := first; at < len(m.records); at++ {
+		rec := &m.records[at]
+		m.enter(at)
+		k := m.kids[rec.parent]
+		if k == nil {
+			k = &kids{}
+			m.kids[rec.parent] = k
+		}
+		live := lifecycle.Live.Has(rec.state)
+		if live {
+			k.live++
+		}
+		if n := len(k.at); n == 0 || m.records[k.at[n-1]].id < rec.id {
+			k.at = append(k.at, int32(at))
+			continue
+		}
+		if len(m.records)-first > 1 { // one by one would take a time quadratic in their number
+			k.at = append(k.at, int32(at))
+			if unsorted == nil {
+				unsorted = map[*kids]struct{}{}
+			}
+			unsorted[k] = struct{}{}
+			continue
+		}
+		pos := m.after(k.at, rec.id)
+		k.at = slices.Insert(k.at, pos, int32(at))
+		switch {
+		case pos >= k.done:
+		case live:
+			k.done = pos
+		default:
+			k.done++
+		}
+	}
+	for k := range unsorted {
+		m.sort(k.at)
+		k.done = 0
+		m.pass(k)
+	}
+}
 
-// count adds by to the live children of rec's parent if rec is live.
-func (m *Repo) count(rec *record, by int) {
-	if lifecycle.Live.Has(rec.state) {
-		m.kids[rec.parent].live += by
+// enter enters the record at a position, which is the last so far, into the order of
+// all.
+func (m *Repo) enter(at int) {
+	id := m.records[at].id
+	switch n := len(m.byID); {
+	case m.stale:
+	case n > 0 && m.records[m.byID[n-1]].id < id:
+		m.byID = append(m.byID, int32(at))
+	case n > 0, at > 0 && m.records[at-1].id > id:
+		m.stale = true
+	}
+}
+
+// sort orders positions by ID.
+func (m *Repo) sort(at []int32) {
+	slices.SortFunc(at, func(a, b int32) int { return cmp.Compare(m.records[a].id, m.records[b].id) })
+}
+
+// pass moves k.done behind the children that are not live.
+func (m *Repo) pass(k *kids) {
+	for k.done < len(k.at) && !lifecycle.Live.Has(m.records[k.at[k.done]].state) {
+		k.done++
 	}
 }
 
 // set writes to rec. All changes of a state come here.
 func (m *Repo) set(rec *record, state, outcome lifecycle.State) {
-	m.count(rec, -1)
+	was, is := lifecycle.Live.Has(rec.state), lifecycle.Live.Has(state)
 	rec.state, rec.outcome = state, outcome
-	m.count(rec, 1)
+	switch k := m.kids[rec.parent]; {
+	case was && !is:
+		k.live--
+		m.pass(k)
+	case is && !was: // no rule permits it, but Apply does what it is told
+		k.live++
+		k.done = 0
+	}
 }
 
 // after returns where in at, which is ordered, the ids greater than id begin.
 func (m *Repo) after(at []int32, id lifecycle.ID) int {
-	if id == math.MaxInt64 {
-		return len(at)
-	}
-	pos, _ := slices.BinarySearchFunc(at, id+1, func(at int32, id lifecycle.ID) int {
+	pos, found := slices.BinarySearchFunc(at, id, func(at int32, id lifecycle.ID) int {
 		return cmp.Compare(m.records[at].id, id)
 	})
+	if found {
+		pos++
+	}
 	return pos
 }
 
@@ -203,9 +255,12 @@ func (m *Repo) Submit(ctx context.Context, r lifecycle.Request) error {
 
 // Fire applies a trigger of the scheduler's own to a request by the rules of package
 // lifecycle, and returns the request as it is then. It returns an error with
-// [esserrors.CodeUnsupportedState] if no rule permits that, or with
-// [esserrors.CodeNotFound]. It is not for the triggers of a cancel, which is
-// more than a change of state: use a [cancel.Canceller].
+// [esserrors.CodeUnsupportedState] if no rule permits that, with
+// [esserrors.CodeConflict] if it would end a request that has live children, or with
+// [esserrors.CodeNotFound].
+//
+// Fire is not for the triggers of a cancel, which is more than a change of state:
+// what begins or ends CANCELLING is not supported. Use a [cancel.Canceller].
 func (m *Repo) Fire(ctx context.Context, id lifecycle.ID, t lifecycle.Trigger) (lifecycle.Request, error) {
 	if err := ctx.Err(); err != nil {
 		return lifecycle.Request{}, err
@@ -218,8 +273,11 @@ func (m *Repo) Fire(ctx context.Context, id lifecycle.ID, t lifecycle.Trigger) (
 	}
 	rec := &m.records[at]
 	to, ok := lifecycle.Next(rec.kind, rec.state, t)
-	if !ok || rec.state == lifecycle.StateCancelling || to == lifecycle.StateCancelling || t == lifecycle.TriggerCancel {
+	if !ok || rec.state == lifecycle.StateCancelling || t == lifecycle.TriggerCancel {
 		return lifecycle.Request{}, esserrors.UnsupportedState(t.String(), int64(id), rec.kind.String(), rec.state.String())
+	}
+	if k := m.kids[id]; k != nil && k.live > 0 && lifecycle.Terminal.Has(to) {
+		return lifecycle.Request{}, esserrors.Conflict(t.String(), int64(id), fmt.Sprintf("Request %d has %d live children.", id, k.live), nil)
 	}
 	m.set(rec, to, 0)
 	return rec.request(), nil
@@ -275,7 +333,7 @@ func (m *Repo) Children(ctx context.Context, q cancel.ChildQuery) ([]lifecycle.R
 	var page []lifecycle.Request
 	for rec := range m.children(q) {
 		if page == nil {
-			page = make([]lifecycle.Request, 0, min(q.Limit, len(m.records)))
+			page = make([]lifecycle.Request, 0, m.atMost(q))
 		}
 		if page = append(page, rec.request()); len(page) == q.Limit {
 			break
@@ -284,20 +342,40 @@ func (m *Repo) Children(ctx context.Context, q cancel.ChildQuery) ([]lifecycle.R
 	return page, nil
 }
 
+// atMost returns how long a page can be.
+func (m *Repo) atMost(q cancel.ChildQuery) int {
+	n := 0
+	first, _ := slices.BinarySearch(q.Parents, q.After.Parent)
+	for _, parent := range q.Parents[first:] {
+		if k := m.kids[parent]; k != nil && q.States&lifecycle.Terminal == 0 {
+			n += k.live
+		} else if k != nil {
+			n += len(k.at)
+		}
+		if n >= q.Limit {
+			return q.Limit
+		}
+	}
+	return n
+}
+
 // children returns the records that q asks for, without a limit.
 func (m *Repo) children(q cancel.ChildQuery) iter.Seq[*record] {
 	return func(yield func(*record) bool) {
 		first, _ := slices.BinarySearch(q.Parents, q.After.Parent)
 		for _, parent := range q.Parents[first:] {
 			k := m.kids[parent]
-			if k == nil || k.live == 0 && q.States&lifecycle.Terminal == 0 {
+			if k == nil {
 				continue
 			}
-			children := k.at
+			begin := 0
 			if parent == q.After.Parent {
-				children = children[m.after(children, q.After.ID):]
+				begin = m.after(k.at, q.After.ID)
 			}
-			for _, at := range children {
+			if q.States&lifecycle.Terminal == 0 {
+				begin = max(begin, k.done)
+			}
+			for _, at := range k.at[begin:] {
 				if rec := &m.records[at]; q.States.Has(rec.state) && !yield(rec) {
 					return
 				}
@@ -393,30 +471,65 @@ func (m *Repo) CancelChildren(ctx context.Context, c cancel.ChildCancel) (cancel
 	return page, nil
 }
 
-// ListCancelling implements [cancel.CancellingLister]. It passes over the requests
-// up to after only if all ids were inserted in ascending order.
+// ListCancelling implements [cancel.CancellingLister].
 func (m *Repo) ListCancelling(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.Unfinished, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	m.mu.RLock()
-	defer m.mu.RUnlock()
-	records := m.records
-	if m.ordered {
-		first, _ := slices.BinarySearchFunc(records, after, func(rec record, id lifecycle.ID) int { return cmp.Compare(rec.id, id) })
-		records = records[first:]
+	for m.stale {
+		m.mu.RUnlock()
+		m.order()
+		m.mu.RLock()
 	}
+	defer m.mu.RUnlock()
 	var page []cancel.Unfinished
-	for i := range records {
-		if rec := &records[i]; rec.state == lifecycle.StateCancelling && rec.id > after {
-			page = append(page, cancel.Unfinished{Request: rec.request(), Cause: rec.why()})
-			if m.ordered && len(page) == limit {
+	for rec := range m.from(after) {
+		if rec.state == lifecycle.StateCancelling {
+			if page = append(page, cancel.Unfinished{Request: rec.request(), Cause: rec.why()}); len(page) == limit {
 				break
 			}
 		}
 	}
-	slices.SortFunc(page, func(a, b cancel.Unfinished) int { return cmp.Compare(a.Request.ID, b.Request.ID) })
-	return page[:min(limit, len(page))], nil
+	return page, nil
+}
+
+// order makes byID. It is put off until somebody needs it.
+func (m *Repo) order() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.stale {
+		return
+	}
+	m.byID = m.byID[:0]
+	for at := range m.records {
+		m.byID = append(m.byID, int32(at))
+	}
+	m.sort(m.byID)
+	m.stale = false
+}
+
+// from returns the records with ids greater than id, ordered by ID.
+func (m *Repo) from(id lifecycle.ID) iter.Seq[*record] {
+	return func(yield func(*record) bool) {
+		if m.byID != nil {
+			for _, at := range m.byID[m.after(m.byID, id):] {
+				if !yield(&m.records[at]) {
+					return
+				}
+			}
+			return
+		}
+		first, found := slices.BinarySearchFunc(m.records, id, func(rec record, id lifecycle.ID) int { return cmp.Compare(rec.id, id) })
+		if found {
+			first++
+		}
+		for at := first; at < len(m.records); at++ {
+			if !yield(&m.records[at]) {
+				return
+			}
+		}
+	}
 }
 
 func (rec *record) why() cancel.Cause {
