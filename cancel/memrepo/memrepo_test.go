@@ -1,0 +1,545 @@
+package memrepo_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"go/build"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"example.com/ess/cancel"
+	"example.com/ess/cancel/canceltest"
+	"example.com/ess/cancel/memrepo"
+	esserrors "example.com/ess/errors"
+	"example.com/ess/lifecycle"
+)
+
+func TestContract(t *testing.T) {
+	t.Parallel()
+	canceltest.Run(t, canceltest.Harness{
+		New: func(_ context.Context, requests []lifecycle.Request) (cancel.Repository, error) {
+			repo := new(memrepo.Repo)
+			return repo, repo.Insert(requests...)
+		},
+		Insert: func(_ context.Context, repo cancel.Repository, requests []lifecycle.Request) error {
+			return repo.(*memrepo.Repo).Insert(requests...)
+		},
+	})
+}
+
+// The default store of a program must not link package testing into it.
+func TestImportsNoTesting(t *testing.T) {
+	t.Parallel()
+	pkg, err := build.ImportDir(".", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range pkg.Imports {
+		if path == "testing" || path == "example.com/ess/cancel/canceltest" {
+			t.Errorf("memrepo imports %s", path)
+		}
+	}
+}
+
+func request(id, parent lifecycle.ID, k lifecycle.Kind, s lifecycle.State) lifecycle.Request {
+	return lifecycle.Request{ID: id, Parent: parent, Kind: k, State: s}
+}
+
+func singleton(id lifecycle.ID, s lifecycle.State) lifecycle.Request {
+	return request(id, 0, lifecycle.KindSingleton, s)
+}
+
+func child(id, parent lifecycle.ID, s lifecycle.State) lifecycle.Request {
+	return request(id, parent, lifecycle.KindChild, s)
+}
+
+func parent(id lifecycle.ID, s lifecycle.State) lifecycle.Request {
+	return request(id, 0, lifecycle.KindParent, s)
+}
+
+func setup(t *testing.T, requests ...lifecycle.Request) *memrepo.Repo {
+	t.Helper()
+	repo := new(memrepo.Repo)
+	if err := repo.Insert(requests...); err != nil {
+		t.Fatal(err)
+	}
+	return repo
+}
+
+func all(repo *memrepo.Repo) []lifecycle.Request { return slices.Collect(repo.All()) }
+
+func TestZero(t *testing.T) {
+	t.Parallel()
+	var repo memrepo.Repo
+	ctx := t.Context()
+	if got := repo.Len(); got != 0 {
+		t.Errorf("Len() = %d, want 0", got)
+	}
+	if got := all(&repo); len(got) != 0 {
+		t.Errorf("All() = %v, want nothing", got)
+	}
+	if _, err := repo.Get(ctx, 1); !errors.Is(err, cancel.ErrNotFound) {
+		t.Errorf("Get(1) returned the error %v, want ErrNotFound", err)
+	}
+	q := cancel.ChildQuery{Parents: []lifecycle.ID{0, 1}, States: lifecycle.Live, Limit: 10}
+	if got, err := repo.Children(ctx, q); err != nil || len(got) != 0 {
+		t.Errorf("Children() = %v, %v, want nothing", got, err)
+	}
+	if got, err := repo.ListCancelling(ctx, 0, 10); err != nil || len(got) != 0 {
+		t.Errorf("ListCancelling() = %v, %v, want nothing", got, err)
+	}
+	if got, err := repo.CancelChildren(ctx, cancel.ChildCancel{Query: q}); err != nil || got.Cancelled != 0 || got.More || len(got.Changes) != 0 {
+		t.Errorf("CancelChildren() = %v, %v, want nothing", got, err)
+	}
+	if got, err := repo.Apply(ctx, []cancel.Change{{Old: singleton(1, lifecycle.StateWait)}}); err != nil || !slices.Equal(got, []bool{false}) {
+		t.Errorf("Apply() = %v, %v, want [false]", got, err)
+	}
+	if _, err := repo.Fire(ctx, 1, lifecycle.TriggerStart); !errors.Is(err, esserrors.CodeNotFound) {
+		t.Errorf("Fire(1) returned the error %v, want %v", err, esserrors.CodeNotFound)
+	}
+	if err := repo.Insert(); err != nil {
+		t.Errorf("Insert() returned the error %v", err)
+	}
+	if err := repo.Submit(ctx, singleton(1, lifecycle.StateWait)); err != nil {
+		t.Errorf("Submit() returned the error %v", err)
+	}
+}
+
+func TestInsertRefuses(t *testing.T) {
+	t.Parallel()
+	before := []lifecycle.Request{parent(10, lifecycle.StateRunning), child(20, 10, lifecycle.StateWait), child(5, 10, lifecycle.StateSucceeded)}
+	tests := []struct {
+		name    string
+		bad     lifecycle.Request
+		invalid bool // a *lifecycle.RequestError rather than an *InsertError
+		want    string
+	}{
+		{"id zero", singleton(0, lifecycle.StateWait), true, "lifecycle: request 0: id is not positive"},
+		{"negative id", singleton(-1, lifecycle.StateWait), true, "lifecycle: request -1: id is not positive"},
+		{"negative parent", child(30, -1, lifecycle.StateWait), true, "lifecycle: request 30: parent id is negative"},
+		{"own parent", child(30, 30, lifecycle.StateWait), true, "lifecycle: request 30: is its own parent"},
+		{"no kind", request(30, 0, 0, lifecycle.StateWait), true, "lifecycle: request 30: unknown kind Kind(0)"},
+		{"no state", singleton(30, 0), true, "lifecycle: request 30: unknown state State(0)"},
+		{"outcome of a live request", lifecycle.Request{ID: 30, Kind: lifecycle.KindParent, State: lifecycle.StateHold, Outcome: lifecycle.StateError}, true, "lifecycle: request 30: has an outcome in state HOLD"},
+		{"no outcome", lifecycle.Request{ID: 30, Kind: lifecycle.KindParent, State: lifecycle.StateCancelling, Outcome: lifecycle.StateWait}, true, "lifecycle: request 30: WAIT is not an outcome"},
+		{"id taken", singleton(20, lifecycle.StateWait), false, "memrepo: request 20 is there already"},
+		{"id taken in the batch", singleton(11, lifecycle.StateWait), false, "memrepo: request 11 is there already"},
+		{"no such parent", child(30, 99, lifecycle.StateWait), false, "memrepo: request 30 has parent 99, which is not there"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			repo := setup(t, before...)
+			good := []lifecycle.Request{parent(11, lifecycle.StateWait), child(7, 10, lifecycle.StateRunning), child(8, 11, lifecycle.StateRunning), child(3, 10, lifecycle.StateCancelling)}
+			err := repo.Insert(append(slices.Clone(good), tt.bad, child(40, 10, lifecycle.StateWait))...)
+			if err == nil || err.Error() != tt.want {
+				t.Fatalf("Insert() returned the error %v, want %s", err, tt.want)
+			}
+			insertErr, isInsert := errors.AsType[*memrepo.InsertError](err)
+			requestErr, isRequest := errors.AsType[*lifecycle.RequestError](err)
+			if isRequest != tt.invalid || isInsert == tt.invalid {
+				t.Errorf("Insert() returned a %T", err)
+			}
+			if isInsert && insertErr.ID != tt.bad.ID || isRequest && requestErr.ID != tt.bad.ID {
+				t.Errorf("the error is about another request: %#v", err)
+			}
+			// Nothing has changed, whichever way one looks.
+			if got := all(repo); !slices.Equal(got, before) {
+				t.Errorf("All() = %v, want %v", got, before)
+			}
+			if got := repo.Len(); got != len(before) {
+				t.Errorf("Len() = %d, want %d", got, len(before))
+			}
+			for _, id := range []lifecycle.ID{11, 7, 8, 3, 30, 40} {
+				if r, err := repo.Get(t.Context(), id); !errors.Is(err, cancel.ErrNotFound) {
+					t.Errorf("Get(%d) = %v, %v, want ErrNotFound", id, r, err)
+				}
+			}
+			wantChildren(t, repo, lifecycle.Live|lifecycle.Terminal, 5, 20)
+			wantChildren(t, repo, lifecycle.Live, 20)
+			if page, err := repo.ListCancelling(t.Context(), 0, 10); err != nil || len(page) != 0 {
+				t.Errorf("ListCancelling() = %v, %v, want nothing", page, err)
+			}
+			// And the same requests, without the bad one, go in.
+			if err := repo.Insert(good...); err != nil {
+				t.Fatal(err)
+			}
+			wantChildren(t, repo, lifecycle.Live, 3, 7, 20)
+			if page, err := repo.ListCancelling(t.Context(), 0, 10); err != nil || len(page) != 1 || page[0].Request.ID != 3 {
+				t.Errorf("ListCancelling() = %v, %v, want request 3", page, err)
+			}
+		})
+	}
+}
+
+// wantChildren checks the ids of the children of request 10.
+func wantChildren(t *testing.T, repo *memrepo.Repo, states lifecycle.StateSet, want ...lifecycle.ID) {
+	t.Helper()
+	page, err := repo.Children(t.Context(), cancel.ChildQuery{Parents: []lifecycle.ID{10}, States: states, Limit: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []lifecycle.ID
+	for _, r := range page {
+		got = append(got, r.ID)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("children of 10 in %v: %v, want %v", states, got, want)
+	}
+}
+
+// Whatever the order and the portions in which requests come and end, the children are
+// found.
+func TestInsertAnyOrder(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(60) {
+		rng := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // repeatable
+		states := []lifecycle.State{lifecycle.StateRunning, lifecycle.StateSucceeded, lifecycle.StateCancelling, lifecycle.StateWait, lifecycle.StateError}
+		model := map[lifecycle.ID]lifecycle.Request{}
+		var ids []lifecycle.ID
+		for _, n := range rng.Perm(60) {
+			ids = append(ids, lifecycle.ID(n+1))
+		}
+		if seed%3 == 0 {
+			slices.Sort(ids)
+		}
+		repo := setup(t, parent(100, lifecycle.StateRunning), parent(10_000, lifecycle.StateRunning))
+		for len(ids) > 0 {
+			n := min(1+rng.IntN(4), len(ids))
+			if seed%2 == 0 {
+				n = 1
+			}
+			var batch []lifecycle.Request
+			for _, id := range ids[:n] {
+				r := child(id, 100, states[rng.IntN(len(states))])
+				batch = append(batch, r)
+				model[id] = r
+			}
+			ids = ids[n:]
+			if err := repo.Insert(batch...); err != nil {
+				t.Fatal(err)
+			}
+			// Some request ends, and now and then one comes back, which no rule permits.
+			for id, r := range model {
+				if rng.IntN(4) > 0 {
+					continue
+				}
+				ch := cancel.Change{Old: r, State: states[rng.IntN(len(states))]}
+				if ok, err := repo.Apply(t.Context(), []cancel.Change{ch}); err != nil || !ok[0] {
+					t.Fatalf("Apply(%v) = %v, %v", ch, ok, err)
+				}
+				model[id] = ch.New()
+			}
+			checkModel(t, repo, model, lifecycle.ID(rng.IntN(70)), 1+rng.IntN(20))
+			if t.Failed() {
+				t.Fatalf("seed %d", seed)
+			}
+		}
+	}
+}
+
+func checkModel(t *testing.T, repo *memrepo.Repo, model map[lifecycle.ID]lifecycle.Request, after lifecycle.ID, limit int) {
+	t.Helper()
+	pick := func(states lifecycle.StateSet) []lifecycle.ID {
+		var ids []lifecycle.ID
+		for id, r := range model {
+			if id > after && states.Has(r.State) {
+				ids = append(ids, id)
+			}
+		}
+		slices.Sort(ids)
+		return ids[:min(limit, len(ids))]
+	}
+	for _, states := range []lifecycle.StateSet{lifecycle.Live, lifecycle.Terminal, lifecycle.Live | lifecycle.Terminal, lifecycle.SetOf(lifecycle.StateCancelling)} {
+		page, err := repo.Children(t.Context(), cancel.ChildQuery{Parents: []lifecycle.ID{100}, States: states, After: cancel.Cursor{Parent: 100, ID: after}, Limit: limit})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []lifecycle.ID
+		for _, r := range page {
+			got = append(got, r.ID)
+		}
+		if want := pick(states); !slices.Equal(got, want) {
+			t.Errorf("Children(%v after %d, limit %d) = %v, want %v", states, after, limit, got, want)
+		}
+	}
+	page, err := repo.ListCancelling(t.Context(), after, limit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []lifecycle.ID
+	for _, u := range page {
+		got = append(got, u.Request.ID)
+	}
+	if want := pick(lifecycle.SetOf(lifecycle.StateCancelling)); !slices.Equal(got, want) {
+		t.Errorf("ListCancelling(%d, %d) = %v, want %v", after, limit, got, want)
+	}
+}
+
+func TestSubmit(t *testing.T) {
+	t.Parallel()
+	repo := setup(t,
+		parent(1, lifecycle.StateRunning), parent(2, lifecycle.StateCancelling), parent(3, lifecycle.StateFinished),
+		parent(4, lifecycle.StateScheduleEnded), singleton(5, lifecycle.StateRunning),
+		request(6, 1, lifecycle.KindSubrequestParent, lifecycle.StatePaused),
+	)
+	done, stop := context.WithCancel(t.Context())
+	stop()
+	tests := []struct {
+		name string
+		ctx  context.Context
+		r    lifecycle.Request
+		want error // nil if it is inserted
+	}{
+		{"no parent", t.Context(), singleton(20, lifecycle.StateWait), nil},
+		{"parent running", t.Context(), child(21, 1, lifecycle.StateWait), nil},
+		{"nested", t.Context(), child(22, 6, lifecycle.StatePendingValidation), nil},
+		{"parent cancelling", t.Context(), child(23, 2, lifecycle.StateWait), esserrors.CodeUnsupportedState},
+		{"parent ended", t.Context(), child(24, 3, lifecycle.StateWait), esserrors.CodeUnsupportedState},
+		{"schedule ended", t.Context(), child(25, 4, lifecycle.StateWait), esserrors.CodeUnsupportedState},
+		{"parent is a leaf", t.Context(), child(26, 5, lifecycle.StateWait), esserrors.CodeUnsupportedState},
+		{"no such parent", t.Context(), child(27, 99, lifecycle.StateWait), esserrors.CodeNotFound},
+		{"id taken", t.Context(), child(5, 1, lifecycle.StateWait), &memrepo.InsertError{ID: 5, Problem: "is there already"}},
+		{"cannot exist", t.Context(), child(28, 1, 0), &lifecycle.RequestError{ID: 28, Problem: "unknown state State(0)"}},
+		{"context done", done, singleton(29, lifecycle.StateWait), context.Canceled},
+	}
+	for _, tt := range tests {
+		before := all(repo)
+		err := repo.Submit(tt.ctx, tt.r)
+		after := all(repo)
+		if tt.want == nil {
+			if err != nil || !slices.Equal(after, append(before, tt.r)) {
+				t.Errorf("%s: Submit() returned %v, and then there is %v", tt.name, err, after)
+			}
+			continue
+		}
+		if !errors.Is(err, tt.want) && (err == nil || err.Error() != tt.want.Error()) {
+			t.Errorf("%s: Submit() returned the error %v, want %v", tt.name, err, tt.want)
+		}
+		if !slices.Equal(before, after) {
+			t.Errorf("%s: Submit() failed and changed %v to %v", tt.name, before, after)
+		}
+	}
+}
+
+func TestFire(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name    string
+		r       lifecycle.Request
+		trigger lifecycle.Trigger
+		want    lifecycle.State // 0 if it is refused
+		code    error
+	}{
+		{"start", singleton(1, lifecycle.StateReady), lifecycle.TriggerStart, lifecycle.StateRunning, nil},
+		{"succeed", singleton(1, lifecycle.StateCompleted), lifecycle.TriggerSucceed, lifecycle.StateSucceeded, nil},
+		{"retry", singleton(1, lifecycle.StateErrorAutoRetry), lifecycle.TriggerRetry, lifecycle.StateWait, nil},
+		{"not ready", singleton(1, lifecycle.StateWait), lifecycle.TriggerStart, 0, esserrors.CodeUnsupportedState},
+		{"ended", singleton(1, lifecycle.StateSucceeded), lifecycle.TriggerStart, 0, esserrors.CodeUnsupportedState},
+		{"a leaf does not pause", singleton(1, lifecycle.StateRunning), lifecycle.TriggerPause, 0, esserrors.CodeUnsupportedState},
+		{"unknown trigger", singleton(1, lifecycle.StateRunning), 200, 0, esserrors.CodeUnsupportedState},
+		{"cancel", singleton(1, lifecycle.StateWait), lifecycle.TriggerCancel, 0, esserrors.CodeUnsupportedState},
+		{"cancel again", parent(1, lifecycle.StateCancelling), lifecycle.TriggerCancel, 0, esserrors.CodeUnsupportedState},
+		{"answer of cancelled work", singleton(1, lifecycle.StateCancelling), lifecycle.TriggerSucceed, 0, esserrors.CodeUnsupportedState},
+		{"force", singleton(1, lifecycle.StateCancelling), lifecycle.TriggerForce, 0, esserrors.CodeUnsupportedState},
+		{"settle", parent(1, lifecycle.StateCancelling), lifecycle.TriggerSettle, 0, esserrors.CodeUnsupportedState},
+		{"another id", singleton(2, lifecycle.StateReady), lifecycle.TriggerStart, 0, esserrors.CodeNotFound},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			repo := setup(t, tt.r)
+			got, err := repo.Fire(t.Context(), 1, tt.trigger)
+			if tt.want == 0 {
+				if !errors.Is(err, tt.code) || got != (lifecycle.Request{}) {
+					t.Errorf("Fire(%v) = %v, %v, want %v", tt.trigger, got, err, tt.code)
+				}
+				if got := all(repo); !slices.Equal(got, []lifecycle.Request{tt.r}) {
+					t.Errorf("Fire(%v) failed and left %v", tt.trigger, got)
+				}
+				return
+			}
+			want := tt.r
+			want.State = tt.want
+			if err != nil || got != want {
+				t.Errorf("Fire(%v) = %v, %v, want %v", tt.trigger, got, err, want)
+			}
+			if got := all(repo); !slices.Equal(got, []lifecycle.Request{want}) {
+				t.Errorf("after Fire(%v) there is %v, want %v", tt.trigger, got, want)
+			}
+		})
+	}
+}
+
+func TestFireKeepsParentsOfLiveChildren(t *testing.T) {
+	t.Parallel()
+	repo := setup(t, parent(1, lifecycle.StateScheduleEnded), child(2, 1, lifecycle.StateCompleted), child(3, 1, lifecycle.StateError))
+	ctx := t.Context()
+	_, err := repo.Fire(ctx, 1, lifecycle.TriggerFinish)
+	if !errors.Is(err, esserrors.CodeConflict) {
+		t.Fatalf("Fire(1, FINISH) with a live child returned the error %v, want %v", err, esserrors.CodeConflict)
+	}
+	if _, err := repo.Fire(ctx, 2, lifecycle.TriggerWarn); err != nil {
+		t.Fatal(err)
+	}
+	r, err := repo.Fire(ctx, 1, lifecycle.TriggerFinish)
+	if err != nil || r.State != lifecycle.StateFinished {
+		t.Fatalf("Fire(1, FINISH) = %v, %v, want FINISHED", r, err)
+	}
+}
+
+func TestFireContextDone(t *testing.T) {
+	t.Parallel()
+	repo := setup(t, singleton(1, lifecycle.StateReady))
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if _, err := repo.Fire(ctx, 1, lifecycle.TriggerStart); !errors.Is(err, context.Canceled) {
+		t.Errorf("Fire() returned the error %v, want %v", err, context.Canceled)
+	}
+	if r, _ := repo.Get(t.Context(), 1); r.State != lifecycle.StateReady {
+		t.Errorf("Fire() under a context that was done made the request %v", r.State)
+	}
+}
+
+func TestAll(t *testing.T) {
+	t.Parallel()
+	want := []lifecycle.Request{parent(9, lifecycle.StateRunning), child(3, 9, lifecycle.StateWait), child(7, 9, lifecycle.StateWait)}
+	repo := setup(t, want...)
+	if got := all(repo); !slices.Equal(got, want) {
+		t.Errorf("All() = %v, want %v", got, want)
+	}
+	if got := repo.Len(); got != 3 {
+		t.Errorf("Len() = %d, want 3", got)
+	}
+	for r := range repo.All() { // may be left, and may write
+		if _, err := repo.Fire(t.Context(), r.ID, lifecycle.TriggerComplete); err != nil {
+			t.Error(err)
+		}
+		break
+	}
+	n := 0
+	for range repo.All() { // sees what comes meanwhile, and ends all the same
+		if n++; n <= 3 {
+			if err := repo.Insert(singleton(lifecycle.ID(100+n), lifecycle.StateWait)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if n != 6 {
+		t.Errorf("All() yielded %d requests, want 6", n)
+	}
+}
+
+func TestCheckInIsKeptInMicroseconds(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 3, 31, 22, 0, 0, 1_999, time.FixedZone("CEST", 7200))
+	r := lifecycle.Request{ID: 1, Kind: lifecycle.KindSingleton, State: lifecycle.StateCancelling, CheckedIn: at}
+	repo := setup(t, r)
+	got, err := repo.Get(t.Context(), 1)
+	if want := at.UTC().Truncate(time.Microsecond); err != nil || got.CheckedIn != want {
+		t.Errorf("CheckedIn = %v, %v, want %v", got.CheckedIn, err, want)
+	}
+}
+
+func TestConcurrentSafe(t *testing.T) {
+	t.Parallel()
+	const workers, each = 8, 40
+	repo := setup(t, parent(1, lifecycle.StateRunning))
+	ctx := t.Context()
+	var ids atomic.Int64
+	ids.Store(1)
+	var started, cancelled atomic.Int64
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			rng := rand.New(rand.NewPCG(uint64(w), 2)) //nolint:gosec // repeatable
+			for range each {
+				id := lifecycle.ID(ids.Add(1))
+				if rng.IntN(2) == 0 {
+					id += 10_000 // so that ids come in no order
+				}
+				if err := repo.Submit(ctx, child(id, 1, lifecycle.StateReady)); err != nil {
+					t.Error(err)
+				}
+				page, err := repo.Children(ctx, cancel.ChildQuery{Parents: []lifecycle.ID{1}, States: lifecycle.Pending, After: cancel.Cursor{Parent: 1, ID: lifecycle.ID(rng.IntN(50))}, Limit: 3})
+				if err != nil {
+					t.Error(err)
+				}
+				for _, r := range page {
+					switch rng.IntN(3) {
+					case 0:
+						if _, err := repo.Fire(ctx, r.ID, lifecycle.TriggerStart); err == nil {
+							started.Add(1)
+						} else if !errors.Is(err, esserrors.CodeUnsupportedState) {
+							t.Error(err)
+						}
+					case 1:
+						made, err := repo.Apply(ctx, []cancel.Change{{Old: r, State: lifecycle.StateCancelled, Cause: cancel.Cause{Root: r.ID}}})
+						if err != nil {
+							t.Error(err)
+						} else if made[0] {
+							cancelled.Add(1)
+						}
+					default:
+						if _, err := repo.ListCancelling(ctx, 0, 3); err != nil {
+							t.Error(err)
+						}
+						if _, err := repo.Cause(ctx, r.ID); err != nil {
+							t.Error(err)
+						}
+						for range repo.All() {
+							break
+						}
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	got := map[lifecycle.State]int64{}
+	for r := range repo.All() {
+		got[r.State]++
+	}
+	if repo.Len() != 1+workers*each || got[lifecycle.StateRunning] != 1+started.Load() || got[lifecycle.StateCancelled] != cancelled.Load() {
+		t.Errorf("there are %d requests: %v; want %d, of which %d started and %d cancelled", repo.Len(), got, 1+workers*each, started.Load(), cancelled.Load())
+	}
+}
+
+// Children that are submitted during a cancel are cancelled too, or refused.
+func TestSubmitWhileCancelledConcurrentSafe(t *testing.T) {
+	t.Parallel()
+	for round := range 20 {
+		repo := setup(t, parent(1, lifecycle.StateRunning))
+		ctx := t.Context()
+		var wg sync.WaitGroup
+		for w := range lifecycle.ID(4) {
+			wg.Go(func() {
+				for i := range lifecycle.ID(50) {
+					err := repo.Submit(ctx, child(2+50*w+i, 1, lifecycle.StateWait))
+					if errors.Is(err, esserrors.CodeUnsupportedState) {
+						return
+					}
+					if err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Go(func() {
+			if _, err := cancel.New(repo, &cancel.Options{PageSize: 3}).Cancel(ctx, cancel.Order{ID: 1}); err != nil {
+				t.Error(err)
+			}
+		})
+		wg.Wait()
+		for r := range repo.All() {
+			if r.State != lifecycle.StateCancelled {
+				t.Fatalf("round %d: %s escaped", round, fmt.Sprintf("request %d in %v", r.ID, r.State))
+			}
+		}
+	}
+}
