@@ -67,6 +67,22 @@ func TestStateSets(t *testing.T) {
 	}
 }
 
+// Two sets with the same members are equal, so SetOf must not set a bit that
+// stands for no state, although Has would not show it.
+func TestSetOfHasNoOtherBits(t *testing.T) {
+	t.Parallel()
+	for n := range 256 {
+		s := lifecycle.State(n)
+		var want lifecycle.StateSet
+		if s.Valid() {
+			want = 1 << n
+		}
+		if got := lifecycle.SetOf(s); got != want {
+			t.Errorf("SetOf(%v) = %#x, want %#x", s, uint32(got), uint32(want))
+		}
+	}
+}
+
 func TestStateSetsPartition(t *testing.T) {
 	t.Parallel()
 	for s := range lifecycle.States() {
