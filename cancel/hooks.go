@@ -57,6 +57,12 @@ type EndInfo struct {
 // LogValue implements [slog.LogValuer].
 func (i EndInfo) LogValue() slog.Value {
 	attrs := append(i.attrs(), slog.Any("counts", i.Result.Counts))
+	if i.Result.Interrupted != 0 {
+		attrs = append(attrs, slog.Int("interrupted", i.Result.Interrupted))
+	}
+	if i.Result.InterruptErr != nil {
+		attrs = append(attrs, slog.Any("interrupt_err", i.Result.InterruptErr))
+	}
 	if i.Err != nil {
 		attrs = append(attrs, slog.Any("err", i.Err))
 	}

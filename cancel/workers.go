@@ -130,7 +130,8 @@ func outcomeOf(ctx context.Context, err error) lifecycle.State {
 	if _, ok := errors.AsType[*CancelledError](err); ok {
 		return lifecycle.StateCancelled
 	}
-	if _, ok := errors.AsType[*CancelledError](context.Cause(ctx)); ok && errors.Is(err, context.Canceled) {
+	// The process may be stopping its work for reasons of its own when the cancel comes.
+	if ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))) {
 		return lifecycle.StateCancelled
 	}
 	return lifecycle.StateError

@@ -257,6 +257,21 @@ func TestWorkersLastWords(t *testing.T) {
 	if !told || !errors.Is(err, errDisk) {
 		t.Errorf("Run = %v, want both errors", err)
 	}
+	// Work that stops because its process does, and is cancelled meanwhile, has been
+	// stopped.
+	stopping := newRepo(t, "3 SINGLETON RUNNING")
+	f.Repository, f.before = stopping, nil
+	ctx, stop = context.WithCancel(t.Context())
+	err = workers.Run(ctx, c, 3, func(ctx context.Context) error {
+		stop()
+		if _, err := c.Cancel(t.Context(), cancel.Order{ID: 3}); err != nil {
+			t.Error(err)
+		}
+		return fmt.Errorf("copying: %w", ctx.Err())
+	})
+	if got := states(stopping); !errors.Is(err, context.Canceled) || got != "3 CANCELLED" {
+		t.Errorf("Run = %v, %s", err, got)
+	}
 	// What ends the context without a cancel is the work's own error.
 	ctx, stop = context.WithCancel(t.Context())
 	stop()

@@ -125,8 +125,16 @@ func Conflict(op string, id int64, detail string, cause error) error {
 func TooEarly(op string, id int64, wait time.Duration) error {
 	return &Error{
 		Code: CodeConflict, Op: op, ID: id, Wait: wait,
-		Detail: fmt.Sprintf("Operation %q on request %d is possible in %v.", op, id, wait),
+		Detail: fmt.Sprintf("Operation %q on request %d is possible in %v.", op, id, readable(wait)),
 	}
+}
+
+// readable rounds a wait up to whole seconds, if it is that long.
+func readable(wait time.Duration) time.Duration {
+	if wait <= time.Second {
+		return wait
+	}
+	return (wait + time.Second - 1).Truncate(time.Second)
 }
 
 // System returns the error of a store that failed, or gave a senseless answer.

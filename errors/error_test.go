@@ -212,3 +212,25 @@ func TestErrorIs(t *testing.T) {
 		}
 	}
 }
+
+// TestTooEarlyReads checks that the text rounds the wait up, and that RetryAfter does not.
+func TestTooEarlyReads(t *testing.T) {
+	t.Parallel()
+	for wait, want := range map[time.Duration]string{
+		1:                                   "1ns",
+		time.Second:                         "1s",
+		time.Second + 1:                     "2s",
+		1979790338 * time.Nanosecond:        "2s",
+		30 * time.Minute:                    "30m0s",
+		30*time.Minute - time.Nanosecond:    "30m0s",
+		29*time.Minute + 59*time.Second + 1: "30m0s",
+	} {
+		err := esserrors.TooEarly("force", 7, wait)
+		if got := esserrors.ProblemOf(err, nil).Detail; got != `Operation "force" on request 7 is possible in `+want+"." {
+			t.Errorf("after %v: %s", wait, got)
+		}
+		if got, _ := esserrors.RetryAfter(err); got != wait {
+			t.Errorf("RetryAfter = %v, want %v", got, wait)
+		}
+	}
+}

@@ -69,6 +69,9 @@ func (t Table) Entry(c Code) Entry {
 // ProblemOf returns the document that describes err, shown as table says; a nil
 // table means the defaults.
 //
+// An error of a context has [CodeSystem] as every other that is not of this package: a
+// caller that has gone away needs no document, and should be asked for first.
+//
 // It is made of err's code and public detail alone: causes, and the texts of
 // errors that are not of this package, never show. It returns the zero Problem
 // if err is nil.

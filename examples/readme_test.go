@@ -76,7 +76,7 @@ func newRepository(_ context.Context, requests []lifecycle.Request) (cancel.Repo
 }
 
 func TestRepository(t *testing.T) {
-	_ = canceltest.Harness{New: newRepository} // TMP
+	canceltest.Run(t, canceltest.Harness{New: newRepository})
 }
 
 // TestREADMEGenerated compares the README's diagram and tables with what the code makes.
