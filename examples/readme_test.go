@@ -79,6 +79,30 @@ func TestRepository(t *testing.T) {
 	canceltest.Run(t, canceltest.Harness{New: newRepository})
 }
 
+// The snippets of other doc comments, so that they are compiled.
+
+type store struct{ memrepo.Repo }
+
+func newStore(*testing.T) *store { return new(store) }
+
+func (s *store) insert(_ context.Context, requests []lifecycle.Request) error {
+	return s.Insert(requests...)
+}
+
+func TestStore(t *testing.T) {
+	canceltest.Run(t, canceltest.Harness{
+		New: func(ctx context.Context, requests []lifecycle.Request) (cancel.Repository, error) {
+			store := newStore(t)
+			return store, store.insert(ctx, requests)
+		},
+	})
+}
+
+var _ = func(repo *memrepo.Repo) cancel.Repository {
+	plain := struct{ cancel.Repository }{repo}
+	return plain
+}
+
 // TestREADMEGenerated compares the README's diagram and tables with what the code makes.
 func TestREADMEGenerated(t *testing.T) {
 	t.Parallel()
@@ -202,7 +226,7 @@ func TestSnippets(t *testing.T) {
 	for _, dir := range []string{"../errors", "../lifecycle", "../cancel", "../cancel/memrepo", "../cancel/canceltest"} {
 		for where, text := range docComments(t, dir) {
 			for _, block := range new(comment.Parser).Parse(text).Content {
-				if code, ok := block.(*comment.Code); ok {
+				if code, ok := block.(*comment.Code); ok && isGo(code.Text) {
 					check(where, code.Text)
 				}
 			}
@@ -211,6 +235,16 @@ func TestSnippets(t *testing.T) {
 	if n < 5 {
 		t.Errorf("only %d snippets found", n)
 	}
+}
+
+// isGo tells a snippet from other indented text, such as output.
+func isGo(code string) bool {
+	for _, wrapped := range []string{"package p\n" + code, "package p\nfunc _() {\n" + code + "\n}"} {
+		if _, err := parser.ParseFile(token.NewFileSet(), "", wrapped, 0); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // compiledLines returns the lines of the Go files of this module, but for the
