@@ -2,6 +2,7 @@ package cancel
 
 import (
 	"context"
+	"errors"
 
 	esserrors "example.com/ess/errors"
 	"example.com/ess/lifecycle"
@@ -119,9 +120,10 @@ func (o *operation) answered(ctx context.Context, r lifecycle.Request, from life
 			n = one
 			n.from = from
 		}
+		n.failed = err // it may or may not have ended
 		o.stopOn(err)
 	}
-	if now && !n.ended() {
+	if now && !n.ended() && (n.failed == nil || errors.Is(n.failed, esserrors.CodeConflict)) {
 		o.give(Receipt{ID: r.ID, Parent: r.Parent, Kind: r.Kind, Disposition: DispositionRecorded, From: from, To: r.State})
 		return
 	}

@@ -153,6 +153,8 @@ type operation struct {
 	own     visits // what visited points to, unless operations share one
 	// overlaps says that other roots may be above or below this one.
 	overlaps bool
+	// unsettled has what is to be reported at the end. It is nil but in Resume.
+	unsettled *unsettled
 	// planned has what may be done, if that is limited to a plan.
 	planned map[lifecycle.ID]Step
 

@@ -73,7 +73,11 @@ func (o *operation) cascade(ctx context.Context, root node) error {
 	}
 	for _, level := range slices.Backward(levels) {
 		for i := range level {
-			o.report(level[i])
+			if err != nil && o.unsettled != nil && !level[i].ended() {
+				o.unsettled.add(level[i])
+			} else {
+				o.report(level[i])
+			}
 		}
 	}
 	if err == nil && levels[0][0].settled {
@@ -328,8 +332,10 @@ func (d *descent) take(r lifecycle.Request, from lifecycle.State, what Dispositi
 		}
 	case DispositionFailed: // it may have been changed
 		d.parents[parent].mustLook = true
+		o.visited.visit(r.ID) // should Resume come upon it, it is for the next Resume
 		o.failures.add(err)
 	case DispositionConflict:
+		o.visited.visit(r.ID)
 		o.failures.add(err)
 	default:
 		d.parents[parent].mustLook = true

@@ -32,7 +32,8 @@ const (
 	DispositionSettled
 
 	// DispositionRecorded means that this call kept the answer of the request's
-	// own work, but a child has yet to end.
+	// own work, but a child has yet to end, or others kept this call from ending
+	// the request, which the error says.
 	DispositionRecorded
 
 	// DispositionEnded means that the request ended before this call could do
@@ -40,7 +41,8 @@ const (
 	DispositionEnded
 
 	// DispositionConflict means that others kept changing the request and this
-	// call gave up. It changed nothing.
+	// call gave up. It changed nothing, or, if From is not To, made a parent
+	// CANCELLING and could not settle it.
 	DispositionConflict
 
 	// DispositionFailed means that the store failed on the request. What became

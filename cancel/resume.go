@@ -35,32 +35,65 @@ func (c *Canceller) Resume(ctx context.Context, opts *ResumeOptions) (Result, er
 	if opts != nil {
 		o.receipt = opts.Receipt
 	}
+	o.unsettled = &unsettled{}
 	ctx = o.start(ctx)
-	res, err := o.resume(ctx)
-	return o.end(ctx, res, err)
+	var tell batch
+	o.stopOn(o.resume(ctx, &tell))
+	o.flush(ctx, &tell)
+	o.unsettled.report(o)
+	return o.end(ctx, o.result, o.err())
 }
 
-func (o *operation) resume(ctx context.Context) (Result, error) {
+// resume returns an error if it had to stop before it was through.
+func (o *operation) resume(ctx context.Context, tell *batch) error {
 	// First what may have something below it, then the leaves that this has not
 	// come upon. Keeping the leaves instead would need memory for all of them.
-	var tell batch
 	for _, leaves := range []bool{false, true} {
 		for u, err := range cancelling(ctx, o.c.repo, o.c.opts.PageSize) {
 			if err != nil {
-				o.stopOn(o.storeError(ctx, err))
-				return o.result, o.err()
+				return o.storeError(ctx, err)
 			}
-			if err := o.resumeOne(ctx, u, leaves, &tell); err != nil {
+			if err := o.resumeOne(ctx, u, leaves, tell); err != nil {
 				if ctx.Err() != nil {
-					o.stopOn(err)
-					return o.result, o.err()
+					return err
 				}
 				o.failures.add(err)
 			}
 		}
 	}
-	o.flush(ctx, &tell)
-	return o.result, o.err()
+	return nil
+}
+
+// unsettled has the nodes of trees that failed in Resume: another tree may yet settle
+// them on its way up, so that it is known at the end only what became of them.
+type unsettled struct {
+	nodes []node
+	at    map[lifecycle.ID]int
+}
+
+func (u *unsettled) add(n node) {
+	if u.at == nil {
+		u.at = map[lifecycle.ID]int{}
+	}
+	u.at[n.req.ID] = len(u.nodes)
+	u.nodes = append(u.nodes, n)
+}
+
+// settled returns n, which has just been settled, with what was known of it before.
+func (u *unsettled) settled(n node) node {
+	if i, ok := u.at[n.req.ID]; ok {
+		n.from, n.changed = u.nodes[i].from, u.nodes[i].changed
+		delete(u.at, n.req.ID)
+	}
+	return n
+}
+
+func (u *unsettled) report(o *operation) {
+	for i := range u.nodes {
+		if at, ok := u.at[u.nodes[i].req.ID]; ok && at == i {
+			o.report(u.nodes[i])
+		}
+	}
 }
 
 // resumeOne takes up one request that is CANCELLING, if it is a leaf or not as

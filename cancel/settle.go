@@ -258,6 +258,9 @@ func (o *operation) settleUp(ctx context.Context, id lifecycle.ID) error {
 		case err != nil:
 			return err
 		case n.settled:
+			if o.unsettled != nil {
+				n = o.unsettled.settled(n)
+			}
 			o.report(n)
 			o.visited.visit(id)
 		case !n.ended() || !passed.visit(id):
