@@ -491,18 +491,19 @@ func TestRoundTrips(t *testing.T) {
 // definite answer, and the tree is as after one.
 func TestManyCallersConcurrentSafe(t *testing.T) {
 	t.Parallel()
-	text := "1 PARENT RUNNING"
+	var text strings.Builder
+	text.WriteString("1 PARENT RUNNING")
 	for i := 2; i < 12; i++ {
-		text += fmt.Sprintf("; %d<1 PARENT WAIT", i)
+		text.WriteString(fmt.Sprintf("; %d<1 PARENT WAIT", i))
 		for j := range 20 {
-			text += fmt.Sprintf("; %d<%d CHILD %v", i*100+j, i, []string{"WAIT", "RUNNING", "HOLD", "SUCCEEDED"}[j%4])
+			text.WriteString(fmt.Sprintf("; %d<%d CHILD %v", i*100+j, i, []string{"WAIT", "RUNNING", "HOLD", "SUCCEEDED"}[j%4]))
 		}
 	}
-	want := newRepo(t, text)
+	want := newRepo(t, text.String())
 	if _, err := cancel.New(want, nil).Cancel(t.Context(), cancel.Order{ID: 1}); err != nil {
 		t.Fatal(err)
 	}
-	each(t, text, func(t *testing.T, repo *memrepo.Repo, seen cancel.Repository) {
+	each(t, text.String(), func(t *testing.T, repo *memrepo.Repo, seen cancel.Repository) {
 		var wg sync.WaitGroup
 		for range 64 {
 			wg.Go(func() {
@@ -578,11 +579,12 @@ func TestCancelledByAnother(t *testing.T) {
 func TestBackOff(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		text := "1 PARENT RUNNING"
+		var text strings.Builder
+		text.WriteString("1 PARENT RUNNING")
 		for i := range 400 {
-			text += fmt.Sprintf("; %d<1 CHILD WAIT", 2+i)
+			text.WriteString(fmt.Sprintf("; %d<1 CHILD WAIT", 2+i))
 		}
-		repo := newRepo(t, text)
+		repo := newRepo(t, text.String())
 		f := &fake{Repository: repo}
 		steals := 5
 		f.apply = func(ctx context.Context, changes []cancel.Change) ([]bool, error) {
@@ -608,13 +610,14 @@ func TestBackOff(t *testing.T) {
 		}
 	})
 	synctest.Test(t, func(t *testing.T) { // and stops if its caller does
-		text := "1 PARENT RUNNING"
+		var text strings.Builder
+		text.WriteString("1 PARENT RUNNING")
 		for i := range 20 {
-			text += fmt.Sprintf("; %d<1 CHILD WAIT", 2+i)
+			text.WriteString(fmt.Sprintf("; %d<1 CHILD WAIT", 2+i))
 		}
 		ctx, stop := context.WithTimeout(t.Context(), time.Microsecond)
 		defer stop()
-		repo := newRepo(t, text)
+		repo := newRepo(t, text.String())
 		f := &fake{Repository: repo}
 		f.apply = func(ctx context.Context, changes []cancel.Change) ([]bool, error) {
 			if len(changes) > 1 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -293,11 +294,12 @@ func (b background) Get(_ context.Context, id lifecycle.ID) (lifecycle.Request, 
 func TestWorkersConcurrentSafe(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		text := "1 PARENT RUNNING"
+		var text strings.Builder
+		text.WriteString("1 PARENT RUNNING")
 		for i := 2; i < 42; i++ {
-			text += fmt.Sprintf("; %d<1 CHILD RUNNING", i)
+			text.WriteString(fmt.Sprintf("; %d<1 CHILD RUNNING", i))
 		}
-		repo := newRepo(t, text)
+		repo := newRepo(t, text.String())
 		var workers cancel.Workers
 		c := cancel.New(repo, &cancel.Options{Interrupter: &workers})
 		var wg sync.WaitGroup
