@@ -208,7 +208,6 @@ var applyChecks = []check{
 				var changes []cancel.Change
 				var want []bool
 				for i, r := range slices.Backward(all) {
-					r := r
 					ok := i%3 != 1
 					if !ok {
 						r.State = lifecycle.StateWait // which it is not

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -333,11 +334,11 @@ func (s story) play(ctx context.Context, h Harness, steps []step) error {
 		for i, step := range steps {
 			g, w := got.take(ctx, step), want.take(ctx, step)
 			if err := sameTelling(ctx, repo, &mem, g, w); err != nil {
-				var before string
+				var before strings.Builder
 				for _, step := range steps[:i] {
-					before += step.name + ", "
+					before.WriteString(step.name + ", ")
 				}
-				return fmt.Errorf("%s%s with pages of %d: %w", before, step.name, s.pageSize, err)
+				return fmt.Errorf("%v%s with pages of %d: %w", &before, step.name, s.pageSize, err)
 			}
 		}
 		var errs []error

@@ -625,17 +625,17 @@ func rightPosition(page cancel.ChildPage, todo []lifecycle.Request, c cancel.Chi
 	covered := len(inPage(page, todo))
 	switch {
 	case page.Cancelled < 0:
-		return fmt.Errorf("Cancelled is %d", page.Cancelled)
+		return fmt.Errorf("page.Cancelled is %d", page.Cancelled)
 	case told > c.Query.Limit:
 		return fmt.Errorf("the page tells of %d children (%d in Changes, %d in Cancelled), more than the limit", told, len(page.Changes), page.Cancelled)
 	case page.More && page.Last.Compare(c.Query.After) <= 0:
-		return fmt.Errorf("More is set, but the next page begins at %+v, which is not further", page.Last)
+		return fmt.Errorf("page.More is set, but the next page begins at %+v, which is not further", page.Last)
 	case told == 0 && len(todo) > 0:
 		return fmt.Errorf("the page tells of no child, but there is %s", show(todo[0]))
 	case page.More && told != covered:
 		return fmt.Errorf("the page tells of %d children (%d in Changes, %d in Cancelled), but up to Last, which is %+v, there are %d", told, len(page.Changes), page.Cancelled, page.Last, covered)
 	case !page.More && told != covered:
-		return fmt.Errorf("More is not set, but the page tells of %d children (%d in Changes, %d in Cancelled) and there are %d", told, len(page.Changes), page.Cancelled, covered)
+		return fmt.Errorf("page.More is not set, but the page tells of %d children (%d in Changes, %d in Cancelled) and there are %d", told, len(page.Changes), page.Cancelled, covered)
 	}
 	return nil
 }
@@ -652,26 +652,26 @@ func rightChanges(page cancel.ChildPage, todo []lifecycle.Request, c cancel.Chil
 	}
 	for i, ch := range page.Changes {
 		if i >= len(want) {
-			return fmt.Errorf("Changes has %d changes, want %d: Changes[%d] is of %s", len(page.Changes), len(want), i, show(ch.Old))
+			return fmt.Errorf("page.Changes has %d changes, want %d: Changes[%d] is of %s", len(page.Changes), len(want), i, show(ch.Old))
 		}
 		w := want[i]
 		switch {
 		case !same(ch.Old, w.Old):
-			return fmt.Errorf("Changes[%d].Old is %s, want %s", i, show(ch.Old), show(w.Old))
+			return fmt.Errorf("page.Changes[%d].Old is %s, want %s", i, show(ch.Old), show(w.Old))
 		case !same(ch.New(), w.New()):
-			return fmt.Errorf("Changes[%d] makes of %s %s, want %s", i, show(w.Old), show(ch.New()), show(w.New()))
+			return fmt.Errorf("page.Changes[%d] makes of %s %s, want %s", i, show(w.Old), show(ch.New()), show(w.New()))
 		case w.State == w.Old.State:
 		case ch.Trigger != w.Trigger:
-			return fmt.Errorf("Changes[%d].Trigger is %v, want %v", i, ch.Trigger, w.Trigger)
+			return fmt.Errorf("page.Changes[%d].Trigger is %v, want %v", i, ch.Trigger, w.Trigger)
 		case !sameCause(ch.Cause, w.Cause):
-			return fmt.Errorf("Changes[%d].Cause is %s, want %s", i, showCause(ch.Cause), showCause(w.Cause))
+			return fmt.Errorf("page.Changes[%d].Cause is %s, want %s", i, showCause(ch.Cause), showCause(w.Cause))
 		}
 	}
 	if len(page.Changes) < len(want) {
-		return fmt.Errorf("Changes has %d changes, want %d: that of %s is missing", len(page.Changes), len(want), show(want[len(page.Changes)].Old))
+		return fmt.Errorf("page.Changes has %d changes, want %d: that of %s is missing", len(page.Changes), len(want), show(want[len(page.Changes)].Old))
 	}
 	if page.Cancelled != cancelled {
-		return fmt.Errorf("Cancelled is %d, want %d", page.Cancelled, cancelled)
+		return fmt.Errorf("page.Cancelled is %d, want %d", page.Cancelled, cancelled)
 	}
 	return nil
 }
@@ -700,9 +700,9 @@ func childrenCancelledByMany(ctx context.Context, h Harness) error {
 					}
 					cancelled.Add(int64(page.Cancelled))
 					for _, ch := range page.Changes {
-						switch {
-						case ch.State == ch.Old.State: // another's
-						case ch.State == lifecycle.StateCancelling:
+						switch ch.State {
+						case ch.Old.State: // another's
+						case lifecycle.StateCancelling:
 							cancelling.Add(1)
 						default:
 							cancelled.Add(1)

@@ -69,7 +69,7 @@ var concurrencyChecks = []check{
 				for batch := range slices.Chunk(all, size) {
 					var winners [size]atomic.Int64
 					err := together(ctx, callers, func(i int) error {
-						order := rand.New(rand.NewPCG(uint64(i), 7)).Perm(size) //nolint:gosec // any order will do
+						order := rand.New(rand.NewPCG(uint64(i), 7)).Perm(size)
 						switch i {
 						case 0:
 							slices.Sort(order)
@@ -203,9 +203,65 @@ var concurrencyChecks = []check{
 			})
 		},
 	}, {
+		"Repository/AllMethodsAtOnce", concurrently + " So may those of the capabilities.",
+		allMethodsAtOnce,
+	}, {
 		"Repository/ContextEndsMeanwhile", contextDone + " If it ends during a call, the call does what it should or fails so.",
 		contextEndsMeanwhile,
 	},
+}
+
+// allMethodsAtOnce has some goroutines call all methods there are. Each cancels leaves of
+// its own, and all together the children of one parent.
+func allMethodsAtOnce(ctx context.Context, h Harness) error {
+	const callers = 6
+	all := families()
+	return h.with(ctx, all, func(repo cancel.Repository) error {
+		children, _ := repo.(cancel.ChildCanceller)
+		lister, _ := repo.(cancel.CancellingLister)
+		reader, _ := repo.(cancel.CauseReader)
+		failed := func(method string, err error) error {
+			if err == nil || errors.Is(err, errors.ErrUnsupported) {
+				return nil
+			}
+			return fmt.Errorf("%s, while others call this and other methods, returned the error %w", method, err)
+		}
+		err := together(ctx, callers, func(i int) error {
+			for j := range 2 {
+				r := all[4+i+callers*j]
+				_, err := repo.Get(ctx, r.ID)
+				errs := []error{failed("Get", err)}
+				_, err = repo.Apply(ctx, []cancel.Change{cancelled(r)})
+				errs = append(errs, failed("Apply", err))
+				_, err = repo.Children(ctx, cancel.ChildQuery{Parents: []lifecycle.ID{10, 20, 30}, States: anyState, Limit: 100})
+				errs = append(errs, failed("Children", err))
+				if children != nil {
+					_, err = children.CancelChildren(ctx, cancel.ChildCancel{Query: cancel.ChildQuery{Parents: []lifecycle.ID{30}, States: lifecycle.Live, Limit: 3}, Cause: why})
+					errs = append(errs, failed("CancelChildren", err))
+				}
+				if lister != nil {
+					_, err = lister.ListCancelling(ctx, 0, 10)
+					errs = append(errs, failed("ListCancelling", err))
+				}
+				if reader != nil {
+					_, err = reader.Cause(ctx, r.ID)
+					errs = append(errs, failed("Cause", err))
+				}
+				if err := errors.Join(errs...); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		var errs []error
+		for _, r := range all[4 : 4+2*callers] {
+			errs = append(errs, wantGet(ctx, repo, cancelled(r).New()))
+		}
+		return few(errs)
+	})
 }
 
 // contextEndsMeanwhile ends contexts at moments spread over the time that a call takes.

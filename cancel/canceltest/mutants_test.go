@@ -226,7 +226,7 @@ var mutants = []struct {
 		s.get = func(ctx context.Context, id lifecycle.ID) (lifecycle.Request, error) {
 			r, err := s.Repo.Get(ctx, id)
 			if errors.Is(err, cancel.ErrNotFound) {
-				err = fmt.Errorf("get: %v", err) //nolint:errorlint // the mistake
+				err = fmt.Errorf("get: %v", err)
 			}
 			return r, err
 		}
@@ -814,6 +814,30 @@ var mutants = []struct {
 				}
 			}
 			return made, err
+		}
+	}},
+
+	{"the one connection is busy", []string{"Repository/AllMethodsAtOnce"}, func(s *store) {
+		var busy atomic.Bool
+		use := func() error {
+			if !busy.CompareAndSwap(false, true) {
+				return errors.New("store: conn busy")
+			}
+			yield()
+			busy.Store(false)
+			return nil
+		}
+		s.apply = func(ctx context.Context, changes []cancel.Change) ([]bool, error) {
+			if err := use(); err != nil {
+				return nil, err
+			}
+			return s.Repo.Apply(ctx, changes)
+		}
+		s.cause = func(ctx context.Context, id lifecycle.ID) (cancel.Cause, error) {
+			if err := use(); err != nil {
+				return cancel.Cause{}, err
+			}
+			return s.Repo.Cause(ctx, id)
 		}
 	}},
 
