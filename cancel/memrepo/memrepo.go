@@ -166,12 +166,8 @@ func (m *Repo) link(first int) {
 		}
 		pos := m.after(k.at, rec.id)
 		k.at = slices.Insert(k.at, pos, int32(at))
-		switch {
-		case pos >= k.done:
-		case live:
-			k.done = pos
-		default:
-			k.done++
+		if live {
+			k.done = min(k.done, pos)
 		}
 	}
 	for k := range unsorted {
@@ -186,7 +182,6 @@ func (m *Repo) link(first int) {
 func (m *Repo) enter(at int) {
 	id := m.records[at].id
 	switch n := len(m.byID); {
-	case m.stale:
 	case n > 0 && m.records[m.byID[n-1]].id < id:
 		m.byID = append(m.byID, int32(at))
 	case n > 0, at > 0 && m.records[at-1].id > id:
