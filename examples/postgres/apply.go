@@ -9,124 +9,102 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// applySQL makes a batch of changes. A change is an id and a way: the changes of a
-// batch differ in little but their ids, and so what they have in common, their
-// causes included, is sent once.
+// applySQL changes requests that are all in the same state to another. The changes
+// of a batch differ in little but their ids, and to find rows by a list of ids is
+// a third faster than to join them with a list of changes.
 //
-// Of two transactions that write the same row, the second waits for the first, and
-// then looks at the row again: if it is not in the old state any more, it is left
-// alone. Rows are written in the order of their ids, so that two batches do not
-// wait for each other in a circle. Like the one in childrenSQL, the sub-selects
-// hide how many there are, and the planner goes from each id to its row, in that
-// order, and does not read the table instead.
+// Of two transactions that write the same row, the second waits for the first and
+// then looks at the row again: if it is not in the old state any more it is left
+// alone. Like that in childrenSQL, the sub-select hides the ids from the planner.
 const applySQL = `
-WITH way AS MATERIALIZED (
-    SELECT *
-    FROM unnest(@old_states::text[], @old_outcomes::text[], @old_times::timestamptz[],
-                @triggers::text[], @states::text[], @outcomes::text[], @times::timestamptz[],
-                @roots::bigint[], @actors::text[], @reasons::text[], @ats::timestamptz[])
-        WITH ORDINALITY AS w (old_state, old_outcome, old_time, trigger, state, outcome, time, root, actor, reason, at, way)
-), change AS MATERIALIZED (
-    SELECT c.id, c.i, way.*
-    FROM unnest((SELECT @ids::bigint[]), (SELECT @ways::bigint[])) WITH ORDINALITY AS c (id, way, i)
-    JOIN way USING (way)
-    ORDER BY c.id
-), made AS (
+WITH made AS (
     UPDATE {requests} r
-    SET {state} = c.state, {outcome} = c.outcome, {checked_in} = c.time
-    FROM change c
-    WHERE r.{id} = c.id
-      AND r.{state} = c.old_state
-      AND r.{outcome} IS NOT DISTINCT FROM c.old_outcome
-      AND r.{checked_in} IS NOT DISTINCT FROM c.old_time
-    RETURNING c.*
+    SET {state} = @state, {outcome} = @outcome, {checked_in} = @checked_in
+    WHERE r.{id} = ANY ((SELECT @ids::bigint[])::bigint[])
+      AND r.{state} = @old_state
+      AND r.{outcome} IS NOT DISTINCT FROM @old_outcome
+      AND r.{checked_in} IS NOT DISTINCT FROM @old_checked_in
+    RETURNING r.{id} AS id
 )`
 
-// auditSQL comes behind a statement that makes changes. Either both are stored or
-// neither.
-const auditSQL = `, audited AS (
+// applyAuditSQL comes behind it and keeps the cause. Either all is stored or nothing.
+const applyAuditSQL = `, audited AS (
     INSERT INTO {audit} (request, root, actor, reason, trigger, from_state, to_state, outcome, at)
-    SELECT m.id, m.root, m.actor, m.reason, m.trigger, m.old_state, m.state, m.outcome, m.at
-    FROM made m
+    SELECT made.id, @root, @actor, @reason, @trigger, @old_state, @state, @outcome, @at
+    FROM made
 )`
 
 const applyEndSQL = `
-SELECT array_agg(i) FROM made`
+SELECT array_agg(id) FROM made`
 
-// Apply implements [cancel.Repository]. The batch is one statement and atomic.
+// Apply implements [cancel.Repository]. It sends one statement for each sort of
+// change in the batch, mostly one or two, in one round trip and one transaction.
 func (s *Store) Apply(ctx context.Context, changes []cancel.Change) ([]bool, error) {
-	var w ways
-	ids, of := make([]lifecycle.ID, len(changes)), make([]int64, len(changes))
+	index := make(map[lifecycle.ID]int, len(changes))
 	for i, ch := range changes {
-		ids[i], of[i] = ch.Old.ID, w.add(ch)
+		index[ch.Old.ID] = i
 	}
-	args := pgx.NamedArgs{
-		"ids": ids, "ways": of,
-		"old_states": w.oldStates, "old_outcomes": w.oldOutcomes, "old_times": w.oldTimes,
-		"triggers": w.triggers, "states": w.states, "outcomes": w.outcomes, "times": w.times,
-		"roots": w.roots, "actors": w.actors, "reasons": w.reasons, "ats": w.ats,
-	}
-	var which []int
+	sorts := sortOut(changes)
+	var made []bool
 	err := s.again(ctx, func() error {
-		return s.db.QueryRow(ctx, s.apply, args).Scan(&which)
-	})
-	if err != nil {
-		return nil, err
-	}
-	made := make([]bool, len(changes))
-	for _, i := range which {
-		made[i-1] = true
-	}
-	return made, nil
-}
-
-// ways are the different ways in which the requests of a batch change, by column.
-type ways struct {
-	index map[cancel.Change]int64
-	last  cancel.Change
-	at    int64 // of last
-
-	oldStates, oldOutcomes, triggers, states, outcomes []*string
-	oldTimes, times                                    []*time.Time
-	roots                                              []lifecycle.ID
-	actors, reasons                                    []string
-	ats                                                []time.Time
-}
-
-// add returns the number of the way in which ch changes its request.
-func (w *ways) add(ch cancel.Change) int64 {
-	ch.Old.ID, ch.Old.Parent, ch.Old.Kind, ch.Old.Version = 0, 0, 0, ""
-	if ch == w.last && w.at != 0 {
-		return w.at
-	}
-	n, ok := w.index[ch]
-	if !ok {
-		if w.index == nil {
-			w.index = map[cancel.Change]int64{}
+		made = make([]bool, len(changes))
+		var batch pgx.Batch
+		for _, sort := range sorts {
+			batch.Queue(s.apply, sort.args()).QueryRow(func(row pgx.Row) error {
+				var ids []lifecycle.ID
+				err := row.Scan(&ids)
+				for _, id := range ids {
+					made[index[id]] = true
+				}
+				return err
+			})
 		}
-		n = int64(len(w.index) + 1)
-		w.index[ch] = n
-		w.oldStates = append(w.oldStates, nameOrNull(ch.Old.State))
-		w.oldOutcomes = append(w.oldOutcomes, nameOrNull(ch.Old.Outcome))
-		w.oldTimes = append(w.oldTimes, timeOrNull(ch.Old.CheckedIn))
-		w.triggers = append(w.triggers, nameOrNull(ch.Trigger))
-		w.states = append(w.states, nameOrNull(ch.State))
-		w.outcomes = append(w.outcomes, nameOrNull(ch.Outcome))
-		w.times = append(w.times, timeOrNull(ch.CheckedIn))
-		w.roots = append(w.roots, ch.Cause.Root)
-		w.actors = append(w.actors, ch.Cause.Actor)
-		w.reasons = append(w.reasons, ch.Cause.Reason)
-		w.ats = append(w.ats, ch.Cause.Time)
-	}
-	w.last, w.at = ch, n
-	return n
+		return s.db.SendBatch(ctx, &batch).Close()
+	})
+	return made, err
 }
 
-func nameOrNull[N interface {
-	Valid() bool
+// A sort of change is what many changes have in common.
+type sort struct {
+	cancel.Change // without what identifies the request
+	ids           []lifecycle.ID
+}
+
+func sortOut(changes []cancel.Change) []*sort {
+	var sorts []*sort
+	known := map[cancel.Change]*sort{}
+	var last *sort // mostly of the next one, too
+	for _, ch := range changes {
+		id := ch.Old.ID
+		ch.Old.ID, ch.Old.Parent, ch.Old.Kind, ch.Old.Version = 0, 0, 0, ""
+		if last == nil || last.Change != ch {
+			if last = known[ch]; last == nil {
+				last = &sort{Change: ch}
+				known[ch] = last
+				sorts = append(sorts, last)
+			}
+		}
+		last.ids = append(last.ids, id)
+	}
+	return sorts
+}
+
+func (s *sort) args() pgx.NamedArgs {
+	return pgx.NamedArgs{
+		"ids":       s.ids,
+		"old_state": orNull(s.Old.State), "old_outcome": orNull(s.Old.Outcome), "old_checked_in": timeOrNull(s.Old.CheckedIn),
+		"state": orNull(s.State), "outcome": orNull(s.Outcome), "checked_in": timeOrNull(s.CheckedIn),
+		"trigger": orNull(s.Trigger), "root": s.Cause.Root, "actor": s.Cause.Actor, "reason": s.Cause.Reason, "at": s.Cause.Time,
+	}
+}
+
+// orNull returns the name of a state or trigger, or NULL for 0.
+func orNull[N interface {
+	comparable
 	String() string
 }](n N) *string {
-	if !n.Valid() {
+	var zero N
+	if n == zero {
 		return nil
 	}
 	return new(n.String())

@@ -11,8 +11,43 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// A page of children is cancelled by one statement: a beginning, which reads the
-// page, then cancelSQL, auditSQL if there is an audit trail, and cancelEndSQL.
+// endSQL makes those children of a page CANCELLED that become so at once. It finds
+// out where the page ends and then writes to that part of the index, without
+// taking the rows one by one: no faster way to change so many was found. If somebody
+// changes a row meanwhile, PostgreSQL looks again whether it is one of those. What
+// state a row was in cannot be said afterwards, and so this is only for children
+// that need not be reported.
+//
+// It returns how many children the page has, how many were cancelled, and where it
+// ends. If there is a child of an unknown kind nothing is written at all.
+const endSQL = `
+WITH page AS MATERIALIZED (
+    SELECT r.{parent} AS parent, r.{id} AS id, r.{kind} IN ({kinds}) AS known
+    FROM {requests} r
+    WHERE r.{parent} = ANY ((SELECT @parents::bigint[])::bigint[])
+      AND (r.{parent}, r.{id}) > (@after_parent::bigint, @after::bigint)
+      AND r.{state} IN ({live})
+    ORDER BY r.{parent}, r.{id}
+    LIMIT @limit::bigint
+), last AS MATERIALIZED (
+    SELECT parent, id FROM page ORDER BY parent DESC, id DESC LIMIT 1
+), ended AS (
+    UPDATE {requests} r
+    SET {state} = {CANCELLED}, {outcome} = NULL
+    WHERE r.{parent} = ANY (ARRAY(SELECT DISTINCT parent FROM page))
+      AND (r.{parent}, r.{id}) > (@after_parent::bigint, @after::bigint)
+      AND (r.{parent}, r.{id}) <= ((SELECT parent FROM last), (SELECT id FROM last))
+      AND {ends}
+      AND NOT EXISTS (SELECT FROM page WHERE NOT known)
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM page), (SELECT count(*) FROM ended),
+       coalesce((SELECT parent FROM last), 0), coalesce((SELECT id FROM last), 0)`
+
+// Children that become CANCELLING have to be reported with the state that they were
+// in, and where there is an audit trail all have to. This takes a statement in
+// several parts: one that reads the page, then cancelSQL, auditSQL if there is an
+// audit trail, and cancelEndSQL.
 
 // pageSQL reads the page as childrenSQL does. It does not lock it: to lock rows and
 // then write them takes twice the time of writing them.
@@ -65,6 +100,12 @@ const cancelSQL = `, judged AS MATERIALIZED (
               @root::bigint AS root, @actor::text AS actor, @reason::text AS reason, @at::timestamptz AS at
 )`
 
+const auditSQL = `, audited AS (
+    INSERT INTO {audit} (request, root, actor, reason, trigger, from_state, to_state, outcome, at)
+    SELECT m.id, m.root, m.actor, m.reason, m.trigger, m.old_state, m.state, m.outcome, m.at
+    FROM made m
+)`
+
 // cancelEndSQL returns a list of children: those that became CANCELLING or were so
 // before, those that have not been changed, and, if so wished, those that became
 // CANCELLED. Each row also has the number of children in the page, the number of
@@ -83,14 +124,41 @@ ORDER BY l.parent, l.id`
 
 // CancelChildren implements [cancel.ChildCanceller].
 func (s *Store) CancelChildren(ctx context.Context, c cancel.ChildCancel) (cancel.ChildPage, error) {
-	q := c.Query
-	if q.Parents[0] == 0 { // no cascade begins at what has no parent
+	if c.Query.Parents[0] == 0 { // no cascade begins at what has no parent
 		return cancel.ChildPage{}, fmt.Errorf("postgres: requests without a parent: %w", errors.ErrUnsupported)
 	}
-	first, _ := slices.BinarySearch(q.Parents, q.After.Parent) // the others are done with
-	page, lost, err := s.cancel(ctx, s.cancelPage, c, pgx.NamedArgs{
-		"parents": q.Parents[first:], "after_parent": q.After.Parent, "after": q.After.ID, "limit": q.Limit,
+	if s.audited || c.All {
+		return s.cancelPageOf(ctx, c)
+	}
+	ended, left, err := s.end(ctx, c)
+	if err != nil || left == 0 {
+		return ended, err
+	}
+	c.Query.Limit -= ended.Cancelled
+	page, err := s.cancelPageOf(ctx, c)
+	page.Cancelled += ended.Cancelled
+	if page.Last.Compare(ended.Last) < 0 {
+		page.Last = ended.Last
+	}
+	return page, err
+}
+
+// end makes those children CANCELLED that become so at once. It returns how many of
+// the page are left to do.
+func (s *Store) end(ctx context.Context, c cancel.ChildCancel) (page cancel.ChildPage, left int, err error) {
+	err = s.again(ctx, func() error {
+		var children int
+		err := s.db.QueryRow(ctx, s.endPage, pageArgs(c)).Scan(&children, &page.Cancelled, &page.Last.Parent, &page.Last.ID)
+		page.More = children == c.Query.Limit
+		left = children - page.Cancelled
+		return err
 	})
+	return page, left, err
+}
+
+// cancelPageOf cancels all children of the page.
+func (s *Store) cancelPageOf(ctx context.Context, c cancel.ChildCancel) (cancel.ChildPage, error) {
+	page, lost, err := s.cancel(ctx, s.cancelPage, c, pageArgs(c))
 	if err != nil || len(lost) == 0 {
 		return page, err
 	}
@@ -106,6 +174,12 @@ func (s *Store) CancelChildren(ctx context.Context, c cancel.ChildCancel) (cance
 	return page, err
 }
 
+func pageArgs(c cancel.ChildCancel) pgx.NamedArgs {
+	q := c.Query
+	first, _ := slices.BinarySearch(q.Parents, q.After.Parent) // the others are done with
+	return pgx.NamedArgs{"parents": q.Parents[first:], "after_parent": q.After.Parent, "after": q.After.ID, "limit": q.Limit}
+}
+
 // cancel sends a statement that cancels a page of children. It returns the ids of
 // those that it has left alone because others had changed them meanwhile.
 func (s *Store) cancel(ctx context.Context, sql string, c cancel.ChildCancel, args pgx.NamedArgs) (page cancel.ChildPage, lost []lifecycle.ID, err error) {
@@ -118,11 +192,12 @@ func (s *Store) cancel(ctx context.Context, sql string, c cancel.ChildCancel, ar
 			return err
 		}
 		defer rows.Close()
+		var made bool
+		var children int
+		reader := newReader(&made, &children, &page.Cancelled, &page.Last.Parent, &page.Last.ID)
 		for rows.Next() {
-			var r lifecycle.Request
-			var made bool
-			var children int
-			if err := scan(rows, &r, &made, &children, &page.Cancelled, &page.Last.Parent, &page.Last.ID); err != nil {
+			r, err := reader.read(rows)
+			if err != nil {
 				return err
 			}
 			page.More = children == c.Query.Limit

@@ -44,10 +44,7 @@ func (s *Store) ListCancelling(ctx context.Context, after lifecycle.ID, limit in
 		if err != nil {
 			return err
 		}
-		page, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (u cancel.Unfinished, err error) {
-			u.Cause, err = scanCause(row, &u.Request)
-			return u, err
-		})
+		page, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (cancel.Unfinished, error) { return readCause(row) })
 		return err
 	})
 	return page, err
@@ -65,8 +62,8 @@ func (s *Store) Cause(ctx context.Context, id lifecycle.ID) (cause cancel.Cause,
 		return cause, fmt.Errorf("postgres: no audit trail: %w", errors.ErrUnsupported)
 	}
 	err = s.again(ctx, func() error {
-		var r lifecycle.Request
-		cause, err = scanCause(s.db.QueryRow(ctx, s.cause, pgx.NamedArgs{"id": id}), &r)
+		u, err := readCause(s.db.QueryRow(ctx, s.cause, pgx.NamedArgs{"id": id}))
+		cause = u.Cause
 		return err
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -75,13 +72,14 @@ func (s *Store) Cause(ctx context.Context, id lifecycle.ID) (cause cancel.Cause,
 	return cause, err
 }
 
-// scanCause reads a request and its cause, which is zero if there is none.
-func scanCause(row pgx.Row, r *lifecycle.Request) (cause cancel.Cause, err error) {
+// readCause reads a request and its cause, which is zero if there is none.
+func readCause(row pgx.Row) (u cancel.Unfinished, err error) {
 	var root *lifecycle.ID
 	var actor, reason *string
 	var at *time.Time
-	if err = scan(row, r, &root, &actor, &reason, &at); err == nil && root != nil {
-		cause = cancel.Cause{Root: *root, Actor: *actor, Reason: *reason, Time: at.UTC()}
+	u.Request, err = newReader(&root, &actor, &reason, &at).read(row)
+	if err == nil && root != nil {
+		u.Cause = cancel.Cause{Root: *root, Actor: *actor, Reason: *reason, Time: at.UTC()}
 	}
-	return cause, err
+	return u, err
 }

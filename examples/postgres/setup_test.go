@@ -241,7 +241,7 @@ func standardTables(ctx context.Context, pool *pgxpool.Pool, n int) (postgres.Ta
 	return postgres.Table{Name: pgx.Identifier{schema, "ess_requests"}, Audit: pgx.Identifier{schema, "ess_audit"}}, err
 }
 
-func exec(t testing.TB, db postgres.DB, sql string, args ...any) pgconn.CommandTag {
+func mustExec(t testing.TB, db postgres.DB, sql string, args ...any) pgconn.CommandTag {
 	t.Helper()
 	tag, err := db.Exec(context.Background(), sql, args...)
 	if err != nil {

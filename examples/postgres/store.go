@@ -12,6 +12,7 @@ import (
 	"example.com/ess/lifecycle"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // A DB is what a [Store] sends its statements to: a pool (*pgxpool.Pool), a
@@ -20,6 +21,7 @@ type DB interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+	SendBatch(ctx context.Context, batch *pgx.Batch) pgx.BatchResults
 }
 
 // A Store is a [cancel.Repository] on a table in PostgreSQL, with all capabilities.
@@ -31,7 +33,7 @@ type Store struct {
 	audited bool
 	sql     func(string) string // see Table.statement
 
-	get, submit, admit, apply, cancelPage, cancelThese, listCancelling, cause string
+	get, submit, admit, apply, endPage, cancelPage, cancelThese, listCancelling, cause string
 }
 
 var (
@@ -54,13 +56,14 @@ func New(db DB, table Table) *Store {
 		submit:         sql(submitSQL),
 		admit:          sql(admitSQL),
 		apply:          sql(applySQL + applyEndSQL),
+		endPage:        sql(endSQL),
 		cancelPage:     sql(pageSQL + cancelSQL + cancelEndSQL),
 		cancelThese:    sql(theseSQL + cancelSQL + cancelEndSQL),
 		listCancelling: sql(listSQL),
 		cause:          sql(causeSQL),
 	}
 	if s.audited {
-		s.apply = sql(applySQL + auditSQL + applyEndSQL)
+		s.apply = sql(applySQL + applyAuditSQL + applyEndSQL)
 		s.cancelPage = sql(pageSQL + cancelSQL + auditSQL + cancelEndSQL)
 		s.cancelThese = sql(theseSQL + cancelSQL + auditSQL + cancelEndSQL)
 		s.listCancelling = sql(listWithCauseSQL)
@@ -68,17 +71,34 @@ func New(db DB, table Table) *Store {
 	return s
 }
 
-// columns are what scan reads.
+// columns are what a reader reads.
 const columns = `r.{id}, coalesce(r.{parent}, 0), r.{kind}, r.{state}, r.{outcome}, r.{checked_in}`
 
-// scan reads a request, and what comes behind it into more.
-func scan(row pgx.Row, r *lifecycle.Request, more ...any) error {
-	var checkedIn *time.Time
-	err := row.Scan(append([]any{&r.ID, &r.Parent, kindColumn{&r.Kind}, stateColumn{&r.State}, stateColumn{&r.Outcome}, &checkedIn}, more...)...)
-	if checkedIn != nil {
-		r.CheckedIn = checkedIn.UTC()
+// A reader reads requests out of rows: one after the other, to spare the memory
+// that each would need while it is read.
+type reader struct {
+	request   lifecycle.Request
+	checkedIn pgtype.Timestamptz
+	columns   []any
+}
+
+// newReader returns a reader of rows that have, behind the columns of a request, some
+// more.
+func newReader(more ...any) *reader {
+	r := &reader{}
+	r.columns = append([]any{
+		(*int64)(&r.request.ID), (*int64)(&r.request.Parent), kindColumn{&r.request.Kind},
+		stateColumn{&r.request.State}, stateColumn{&r.request.Outcome}, &r.checkedIn,
+	}, more...)
+	return r
+}
+
+func (r *reader) read(row pgx.Row) (lifecycle.Request, error) {
+	err := row.Scan(r.columns...)
+	if r.request.CheckedIn = (time.Time{}); r.checkedIn.Valid {
+		r.request.CheckedIn = r.checkedIn.Time.UTC()
 	}
-	return err
+	return r.request, err
 }
 
 // A column with a name that is none of package lifecycle's becomes an invalid
@@ -108,10 +128,10 @@ func (c stateColumn) ScanBytes(name []byte) error {
 const getSQL = `SELECT ` + columns + ` FROM {requests} r WHERE r.{id} = @id`
 
 // Get implements [cancel.Repository].
-func (s *Store) Get(ctx context.Context, id lifecycle.ID) (lifecycle.Request, error) {
-	var r lifecycle.Request
-	err := s.again(ctx, func() error {
-		return scan(s.db.QueryRow(ctx, s.get, pgx.NamedArgs{"id": id}), &r)
+func (s *Store) Get(ctx context.Context, id lifecycle.ID) (r lifecycle.Request, err error) {
+	err = s.again(ctx, func() error {
+		r, err = newReader().read(s.db.QueryRow(ctx, s.get, pgx.NamedArgs{"id": id}))
+		return err
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = fmt.Errorf("postgres: request %d: %w", id, cancel.ErrNotFound)
@@ -163,9 +183,9 @@ func (s *Store) page(ctx context.Context, sql string, q cancel.ChildQuery) (page
 		if err != nil {
 			return err
 		}
-		page, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (r lifecycle.Request, err error) {
-			err = scan(row, &r)
-			return r, err
+		reader := newReader()
+		page, err = pgx.AppendRows(make([]lifecycle.Request, 0, q.Limit), rows, func(row pgx.CollectableRow) (lifecycle.Request, error) {
+			return reader.read(row)
 		})
 		return err
 	})

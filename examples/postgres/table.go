@@ -48,20 +48,24 @@ func (t Table) statement() func(string) string {
 		}
 		return pgx.Identifier{name}.Sanitize()
 	}
+	kind, state := column(t.Kind, "kind"), column(t.State, "state")
 	return strings.NewReplacer(
 		"{requests}", name.Sanitize(),
 		"{id}", column(t.ID, "id"),
 		"{parent}", column(t.Parent, "parent"),
-		"{kind}", column(t.Kind, "kind"),
-		"{state}", column(t.State, "state"),
+		"{kind}", kind,
+		"{state}", state,
 		"{outcome}", column(t.Outcome, "outcome"),
 		"{checked_in}", column(t.CheckedIn, "checked_in"),
 		"{audit}", t.Audit.Sanitize(),
 		"{CANCELLING}", literal(lifecycle.StateCancelling),
 		"{cancel}", literal(lifecycle.TriggerCancel),
+		"{CANCELLED}", literal(lifecycle.StateCancelled),
 		"{live}", states(lifecycle.Live),
 		"{admitting}", states(lifecycle.Admitting),
+		"{kinds}", literals(lifecycle.Kinds()),
 		"{parents}", literals(parents),
+		"{ends}", ends("r."+kind, "r."+state),
 		"{decisions}", decisionRows(),
 	).Replace
 }
@@ -103,4 +107,21 @@ func decisionRows() string {
 		rows = append(rows, "("+strings.Join([]string{literal(d.Kind), literal(d.From), literal(d.State), outcome}, ", ")+")")
 	}
 	return strings.Join(rows, ", ")
+}
+
+// ends returns the condition that a cancel makes a request CANCELLED at once.
+func ends(kind, state string) string {
+	from := map[lifecycle.Kind]lifecycle.StateSet{}
+	for d := range cancel.Decisions() {
+		if d.State == lifecycle.StateCancelled {
+			from[d.Kind] |= lifecycle.SetOf(d.From)
+		}
+	}
+	var any []string
+	for k := range lifecycle.Kinds() {
+		if from[k] != 0 {
+			any = append(any, fmt.Sprintf("%s = %s AND %s IN (%s)", kind, literal(k), state, states(from[k])))
+		}
+	}
+	return "(" + strings.Join(any, " OR ") + ")"
 }
