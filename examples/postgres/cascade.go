@@ -28,7 +28,7 @@ WITH page AS MATERIALIZED (
       AND (r.{parent}, r.{id}) > (@after_parent::bigint, @after::bigint)
       AND r.{state} IN ({live})
     ORDER BY r.{parent}, r.{id}
-    LIMIT @limit::bigint
+    LIMIT (SELECT @limit::bigint)
 ), last AS MATERIALIZED (
     SELECT parent, id FROM page ORDER BY parent DESC, id DESC LIMIT 1
 ), ended AS (
@@ -59,7 +59,7 @@ WITH page AS MATERIALIZED (
       AND (r.{parent}, r.{id}) > (@after_parent::bigint, @after::bigint)
       AND r.{state} IN ({live})
     ORDER BY r.{parent}, r.{id}
-    LIMIT @limit::bigint
+    LIMIT (SELECT @limit::bigint)
 )`
 
 // theseSQL is the beginning for those children, mostly none, which others have changed
@@ -68,7 +68,7 @@ const theseSQL = `
 WITH page AS MATERIALIZED (
     SELECT ` + columnsAs + `
     FROM {requests} r
-    WHERE r.{id} = ANY (@ids::bigint[]) AND r.{state} IN ({live})
+    WHERE r.{id} = ANY ((SELECT @ids::bigint[])::bigint[]) AND r.{state} IN ({live})
     ORDER BY r.{id}
     FOR NO KEY UPDATE
 )`
@@ -88,14 +88,10 @@ const cancelSQL = `, judged AS MATERIALIZED (
     SET {state} = c.to_state,
         {outcome} = c.to_outcome,
         {checked_in} = CASE WHEN c.to_state = {CANCELLING} THEN @at::timestamptz ELSE r.{checked_in} END
-    FROM (
-        SELECT *
-        FROM judged
-        WHERE to_state IS NOT NULL
-          AND NOT EXISTS (SELECT FROM judged WHERE to_state IS NULL AND state <> {CANCELLING})
-        ORDER BY id
-    ) c
-    WHERE r.{id} = c.id AND r.{state} = c.state
+    FROM judged c
+    WHERE r.{id} = ANY (ARRAY(SELECT id FROM judged WHERE to_state IS NOT NULL))
+      AND r.{id} = c.id AND r.{state} = c.state
+      AND NOT EXISTS (SELECT FROM judged WHERE to_state IS NULL AND state <> {CANCELLING})
     RETURNING c.id, c.state AS old_state, c.to_state AS state, c.to_outcome AS outcome, {cancel} AS trigger,
               @root::bigint AS root, @actor::text AS actor, @reason::text AS reason, @at::timestamptz AS at
 )`

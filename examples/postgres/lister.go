@@ -17,7 +17,7 @@ SELECT ` + columns + `, NULL::bigint, NULL::text, NULL::text, NULL::timestamptz
 FROM {requests} r
 WHERE r.{state} = {CANCELLING} AND r.{id} > @after::bigint
 ORDER BY r.{id}
-LIMIT @limit::bigint`
+LIMIT (SELECT @limit::bigint)`
 
 // listWithCauseSQL does so too, and looks into the audit trail for each.
 const listWithCauseSQL = `
@@ -26,7 +26,7 @@ FROM {requests} r
 LEFT JOIN LATERAL (` + firstCauseSQL + `) a ON true
 WHERE r.{state} = {CANCELLING} AND r.{id} > @after::bigint
 ORDER BY r.{id}
-LIMIT @limit::bigint`
+LIMIT (SELECT @limit::bigint)`
 
 // firstCauseSQL reads the first row of a request in the audit trail that is not the
 // scheduler's own: those have no root.

@@ -142,10 +142,10 @@ func (s *Store) Get(ctx context.Context, id lifecycle.ID) (r lifecycle.Request, 
 // childrenSQL reads one index, on (parent, id), from where the last page ended, in
 // its own order: nothing is sorted, and what is behind the page is not touched.
 //
-// The sub-select around @parents hides them from the planner. It would otherwise
-// plan anew for every page, which for a thousand parents takes longer than to read
-// the page; and depending on its statistics it might think that they have few
-// children, and read and sort them all.
+// The sub-selects hide the parents and the limit from the planner. If it saw the
+// parents it would plan anew for every page, which for a thousand of them takes
+// longer than to read the page. If it saw the limit and not the parents, it might
+// believe that hardly more children are there, and read and sort them all.
 const childrenSQL = `
 SELECT ` + columns + `
 FROM {requests} r
@@ -153,7 +153,7 @@ WHERE r.{parent} = ANY ((SELECT @parents::bigint[])::bigint[])
   AND (r.{parent}, r.{id}) > (@after_parent::bigint, @after::bigint)
   AND r.{state} IN ({states})
 ORDER BY r.{parent}, r.{id}
-LIMIT @limit::bigint`
+LIMIT (SELECT @limit::bigint)`
 
 // rootsSQL reads requests that have no parent.
 const rootsSQL = `
@@ -161,7 +161,7 @@ SELECT ` + columns + `
 FROM {requests} r
 WHERE r.{parent} IS NULL AND r.{id} > @after::bigint AND r.{state} IN ({states})
 ORDER BY r.{id}
-LIMIT @limit::bigint`
+LIMIT (SELECT @limit::bigint)`
 
 // Children implements [cancel.Repository].
 func (s *Store) Children(ctx context.Context, q cancel.ChildQuery) ([]lifecycle.Request, error) {
