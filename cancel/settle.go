@@ -216,7 +216,11 @@ func (o *operation) refreshBelow(ctx context.Context, nodes []*node, above []nod
 			}
 		}
 	}
-	for _, n := range byID { // no longer CANCELLING
+	for _, n := range nodes {
+		if byID[n.req.ID] == nil {
+			continue
+		}
+		// No longer CANCELLING.
 		if n.stale = false; o.receipt != nil || due(n.req) == 0 {
 			if err := o.reget(ctx, n); err != nil {
 				return err
