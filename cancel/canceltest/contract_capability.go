@@ -335,12 +335,67 @@ var childChecks = []check{
 			all := families()
 			return capable(ctx, h, all, func(repo cancel.ChildCanceller) error {
 				memory := []lifecycle.ID{10, 20, 30, -1}
-				q := cancel.ChildQuery{Parents: memory[:2], States: lifecycle.Live, Limit: 2}
-				if _, err := repo.CancelChildren(ctx, cancel.ChildCancel{Query: q, Cause: why}); err != nil {
+				c := cancel.ChildCancel{Query: cancel.ChildQuery{Parents: memory[:2], States: lifecycle.Live, Limit: 2}, Cause: why, All: true}
+				page, err := repo.CancelChildren(ctx, c)
+				if err != nil {
 					return err
 				}
 				if want := []lifecycle.ID{10, 20, 30, -1}; !slices.Equal(memory, want) {
 					return fmt.Errorf("CancelChildren changed the memory of c.Query.Parents, or behind it, from %v to %v", want, memory)
+				}
+				want := snapshotOf(all)
+				for _, ch := range page.Changes {
+					want[ch.Old.ID] = ch.New()
+				}
+				memory[0], memory[1] = 20, 30
+				c.Query.Limit = 100
+				for _, r := range answer(all, c.Query) {
+					want[r.ID] = cancelled(r).New()
+				}
+				for pages := 0; pages == 0 || page.More && pages < len(all); pages++ {
+					if page, err = repo.CancelChildren(ctx, c); err != nil {
+						return err
+					}
+					c.Query.After = page.Last
+				}
+				got, err := TakeSnapshot(ctx, repo)
+				if err != nil {
+					return err
+				}
+				if err := diff(got, want); err != nil {
+					return fmt.Errorf("after the caller had written other parents to the same slice: %w", err)
+				}
+				return nil
+			})
+		},
+	}, {
+		"CancelChildren/ReturnedSlices", "The slice of changes that CancelChildren returns belongs to the caller.",
+		func(ctx context.Context, h Harness) error {
+			all := childrenOfEveryKind()
+			return capable(ctx, h, all, func(repo cancel.ChildCanceller) error {
+				c := cancel.ChildCancel{Query: childQuery(5), Cause: why, All: true}
+				first, err := repo.CancelChildren(ctx, c)
+				if err != nil {
+					return err
+				}
+				before := slices.Clone(first.Changes)
+				c.Query.After = first.Last
+				second, err := repo.CancelChildren(ctx, c)
+				if err != nil {
+					return err
+				}
+				if !slices.Equal(first.Changes, before) {
+					return errors.New("the next call of CancelChildren wrote to the changes that the one before had returned")
+				}
+				for _, changes := range [][]cancel.Change{first.Changes[:cap(first.Changes)], second.Changes[:cap(second.Changes)]} {
+					for i := range changes {
+						changes[i] = cancel.Change{Old: lifecycle.Request{ID: 666}, Cause: cancel.Cause{Reason: "written by the caller"}}
+					}
+				}
+				for _, ch := range before {
+					if err := wantGet(ctx, repo, ch.New()); err != nil {
+						return fmt.Errorf("after the caller had written to the changes that CancelChildren returned: %w", err)
+					}
 				}
 				return nil
 			})

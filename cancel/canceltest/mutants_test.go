@@ -1109,6 +1109,31 @@ var mutants = []struct {
 			return s.Repo.CancelChildren(ctx, c)
 		}
 	}},
+	{"CancelChildren keeps the parents it is given", []string{"CancelChildren/GivenSlices"}, func(s *store) {
+		var kept []lifecycle.ID
+		s.cancelChildren = func(ctx context.Context, c cancel.ChildCancel) (cancel.ChildPage, error) {
+			if c.Query.Limit == 100 && kept != nil { // done before, it thinks
+				return cancel.ChildPage{}, ctx.Err()
+			}
+			if c.Query.Limit == 2 {
+				kept = c.Query.Parents
+			}
+			return s.Repo.CancelChildren(ctx, c)
+		}
+	}},
+	{"CancelChildren returns the same memory again", []string{"CancelChildren/ReturnedSlices"}, func(s *store) {
+		var mu sync.Mutex
+		buffer := make([]cancel.Change, 5)
+		s.cancelChildren = func(ctx context.Context, c cancel.ChildCancel) (cancel.ChildPage, error) {
+			page, err := s.Repo.CancelChildren(ctx, c)
+			if c.Query.Limit == 5 { // so that others do not race
+				mu.Lock()
+				defer mu.Unlock()
+				page.Changes = buffer[:copy(buffer, page.Changes)]
+			}
+			return page, err
+		}
+	}},
 	{"CancelChildren declines after it has written", []string{"CancelChildren/DeclineChangesNothing"}, func(s *store) {
 		s.cancelChildren = func(ctx context.Context, c cancel.ChildCancel) (cancel.ChildPage, error) {
 			page, err := s.Repo.CancelChildren(ctx, c)
