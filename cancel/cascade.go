@@ -396,7 +396,7 @@ func (o *operation) write(ctx context.Context, changes []Change, each func(ch Ch
 			each(part[0], false, err)
 		default:
 			half := len(part) / 2
-			todo = append(todo, part[half:], part[:half])
+			todo = append(todo, part[half:], part[:half:half])
 		}
 	}
 	return nil

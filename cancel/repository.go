@@ -44,7 +44,8 @@ type Repository interface {
 
 	// Apply makes each change whose request is still as change.Old says, and
 	// reports in made[i] whether changes[i] was made. A request that is not as Old
-	// says any more, or that is gone, is left alone: that is no error.
+	// says any more, or that is gone, is left alone: that is no error. Nor is it to
+	// make no changes at all.
 	//
 	// Each change is atomic; the batch need not be. No request occurs twice in
 	// it. After an error nothing is known about any of the changes: some may
@@ -57,7 +58,7 @@ type ChildQuery struct {
 	// Parents are the parents in ascending order, each once. There is at least
 	// one. Parent 0 stands for the requests that have no parent.
 	Parents []lifecycle.ID
-	// States are the states wanted.
+	// States are the states wanted. There is at least one.
 	States lifecycle.StateSet
 	// After is where the page begins: behind this position. The zero Cursor
 	// is the very beginning.

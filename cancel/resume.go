@@ -115,6 +115,7 @@ func (o *operation) resumeOne(ctx context.Context, u Unfinished, leaves bool, te
 			return err
 		}
 	}
+	u.Cause.Time = timeOf(u.Cause.Time) // so that equal ones are equal
 	if unanswered(r) {
 		if u.Cause != tell.cause || len(tell.ids) == o.c.opts.PageSize {
 			o.flush(ctx, tell)

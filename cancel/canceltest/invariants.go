@@ -20,15 +20,11 @@ type Snapshot map[lifecycle.ID]lifecycle.Request
 func TakeSnapshot(ctx context.Context, repo cancel.Repository) (Snapshot, error) {
 	snap := Snapshot{}
 	for level := []lifecycle.ID{0}; len(level) > 0; {
-		q := cancel.ChildQuery{Parents: level, States: lifecycle.Live | lifecycle.Terminal, Limit: 1000}
 		var next []lifecycle.ID
-		for {
-			page, err := repo.Children(ctx, q)
+		for parents := range slices.Chunk(level, 1000) {
+			page, err := childrenOf(ctx, repo, parents)
 			if err != nil {
 				return nil, err
-			}
-			if len(page) == 0 {
-				break
 			}
 			for _, r := range page {
 				if _, again := snap[r.ID]; again {
@@ -36,13 +32,27 @@ func TakeSnapshot(ctx context.Context, repo cancel.Repository) (Snapshot, error)
 				}
 				snap[r.ID] = r
 				next = append(next, r.ID)
-				q.After = cancel.Cursor{Parent: r.Parent, ID: r.ID}
 			}
 		}
 		slices.Sort(next)
 		level = next
 	}
 	return snap, nil
+}
+
+// childrenOf reads all children of the parents.
+func childrenOf(ctx context.Context, repo cancel.Repository, parents []lifecycle.ID) ([]lifecycle.Request, error) {
+	var all []lifecycle.Request
+	q := cancel.ChildQuery{Parents: parents, States: lifecycle.Live | lifecycle.Terminal, Limit: 1000}
+	for {
+		page, err := repo.Children(ctx, q)
+		if err != nil || len(page) == 0 {
+			return all, err
+		}
+		all = append(all, page...)
+		last := page[len(page)-1]
+		q.After = cancel.Cursor{Parent: last.Parent, ID: last.ID}
+	}
 }
 
 // Children returns the children of a request, ordered by ID. Parent 0 stands for
