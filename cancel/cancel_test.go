@@ -494,9 +494,9 @@ func TestManyCallersConcurrentSafe(t *testing.T) {
 	var text strings.Builder
 	text.WriteString("1 PARENT RUNNING")
 	for i := 2; i < 12; i++ {
-		text.WriteString(fmt.Sprintf("; %d<1 PARENT WAIT", i))
+		fmt.Fprintf(&text, "; %d<1 PARENT WAIT", i)
 		for j := range 20 {
-			text.WriteString(fmt.Sprintf("; %d<%d CHILD %v", i*100+j, i, []string{"WAIT", "RUNNING", "HOLD", "SUCCEEDED"}[j%4]))
+			fmt.Fprintf(&text, "; %d<%d CHILD %v", i*100+j, i, []string{"WAIT", "RUNNING", "HOLD", "SUCCEEDED"}[j%4])
 		}
 	}
 	want := newRepo(t, text.String())
@@ -582,7 +582,7 @@ func TestBackOff(t *testing.T) {
 		var text strings.Builder
 		text.WriteString("1 PARENT RUNNING")
 		for i := range 400 {
-			text.WriteString(fmt.Sprintf("; %d<1 CHILD WAIT", 2+i))
+			fmt.Fprintf(&text, "; %d<1 CHILD WAIT", 2+i)
 		}
 		repo := newRepo(t, text.String())
 		f := &fake{Repository: repo}
@@ -613,7 +613,7 @@ func TestBackOff(t *testing.T) {
 		var text strings.Builder
 		text.WriteString("1 PARENT RUNNING")
 		for i := range 20 {
-			text.WriteString(fmt.Sprintf("; %d<1 CHILD WAIT", 2+i))
+			fmt.Fprintf(&text, "; %d<1 CHILD WAIT", 2+i)
 		}
 		ctx, stop := context.WithTimeout(t.Context(), time.Microsecond)
 		defer stop()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"example.com/ess/cancel"
@@ -14,11 +15,12 @@ import (
 // they are read again in a fixed order: a run that is repeated repeats its calls.
 func TestOrderOfReads(t *testing.T) {
 	t.Parallel()
-	text := "1 PARENT RUNNING"
+	var text strings.Builder
+	text.WriteString("1 PARENT RUNNING")
 	for id := 2; id < 20; id++ {
-		text += fmt.Sprintf("; %d<1 PARENT RUNNING", id)
+		fmt.Fprintf(&text, "; %d<1 PARENT RUNNING", id)
 	}
-	repo := newRepo(t, text)
+	repo := newRepo(t, text.String())
 	f := &fake{Repository: repo}
 	f.apply = func(ctx context.Context, changes []cancel.Change) ([]bool, error) {
 		if changes[0].Trigger == lifecycle.TriggerSettle && changes[0].Old.ID == 2 {

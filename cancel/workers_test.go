@@ -297,7 +297,7 @@ func TestWorkersConcurrentSafe(t *testing.T) {
 		var text strings.Builder
 		text.WriteString("1 PARENT RUNNING")
 		for i := 2; i < 42; i++ {
-			text.WriteString(fmt.Sprintf("; %d<1 CHILD RUNNING", i))
+			fmt.Fprintf(&text, "; %d<1 CHILD RUNNING", i)
 		}
 		repo := newRepo(t, text.String())
 		var workers cancel.Workers

@@ -98,6 +98,14 @@ func TestStore(t *testing.T) {
 	})
 }
 
+func same[T any](v T) T { return v }
+
+var _ = func(err error) canceltest.Fault {
+	return same(
+		canceltest.Fault{Call: 7, When: canceltest.AfterEffect, Do: canceltest.Fail(err)},
+	)
+}
+
 var _ = func(repo *memrepo.Repo) cancel.Repository {
 	plain := struct{ cancel.Repository }{repo}
 	return plain
@@ -198,7 +206,7 @@ func TestSnippets(t *testing.T) {
 		n++
 		var lines []string
 		for line := range strings.Lines(code) {
-			if line = strings.TrimSpace(line); line != "" {
+			if line = strings.TrimSuffix(strings.TrimSpace(line), ","); line != "" {
 				lines = append(lines, line)
 			}
 		}
@@ -257,7 +265,7 @@ func compiledLines(t *testing.T) map[string][]string {
 			return err
 		}
 		for line := range strings.Lines(read(t, path)) {
-			if line = strings.TrimSpace(line); line != "" && (!strings.HasPrefix(line, "//") || strings.HasSuffix(path, "_test.go")) {
+			if line = strings.TrimSuffix(strings.TrimSpace(line), ","); line != "" && (!strings.HasPrefix(line, "//") || strings.HasSuffix(path, "_test.go")) {
 				files[path] = append(files[path], line)
 			}
 		}

@@ -26,10 +26,10 @@ func ExampleRun() {
 	}
 }
 
-// forgetful is a store that does not write outcomes.
-type forgetful struct{ *memrepo.Repo }
+// absentMinded is a store that does not write outcomes.
+type absentMinded struct{ *memrepo.Repo }
 
-func (f forgetful) Apply(ctx context.Context, changes []cancel.Change) ([]bool, error) {
+func (f absentMinded) Apply(ctx context.Context, changes []cancel.Change) ([]bool, error) {
 	changes = slices.Clone(changes)
 	for i := range changes {
 		changes[i].Outcome = 0
@@ -41,7 +41,7 @@ func ExampleCheck() {
 	err := canceltest.Check(context.Background(), canceltest.Harness{
 		New: func(_ context.Context, requests []lifecycle.Request) (cancel.Repository, error) {
 			store := new(memrepo.Repo)
-			return forgetful{store}, store.Insert(requests...)
+			return absentMinded{store}, store.Insert(requests...)
 		},
 	})
 	if failed, ok := errors.AsType[*canceltest.CheckError](err); ok { // the first of them

@@ -1,0 +1,204 @@
+package canceltest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"example.com/ess/lifecycle"
+)
+
+// CheckFaults has something go wrong at every call of the store, one call after the
+// other, in every operation of a Canceller on every request of the trees, with and
+// without the capabilities of the store, with pages of two and of the default size:
+// the call fails, before or after its effect, or it and all that follow; the caller
+// stops; writes conflict, once, three times, for ever; reads are stale; pages are
+// short; one request can never be written.
+//
+// The operation must not panic, and returns success, or the error that belongs to
+// what went wrong. Success means that all is done as if nothing had gone wrong. Every
+// receipt says what the store did. Every step follows the rules. One request that
+// cannot be written keeps no other from being cancelled. Afterwards Resume gets to
+// where an undisturbed operation would have.
+//
+// It returns how many faults there were, and a [*ScriptError] for the first that did
+// harm. Without trees it uses [Trees].
+func CheckFaults(ctx context.Context, h Harness, trees ...Tree) (points int, err error) {
+	if len(trees) == 0 {
+		trees = Trees()
+	}
+	for _, t := range trees {
+		n, err := faultTree(ctx, h, t)
+		if points += n; err != nil {
+			return points, err
+		}
+	}
+	return points, nil
+}
+
+// RunFaults is [CheckFaults] with every tree a subtest of t. It returns the number of
+// faults.
+func RunFaults(t *testing.T, h Harness, trees ...Tree) (points int) {
+	t.Helper()
+	if len(trees) == 0 {
+		trees = Trees()
+	}
+	for _, tree := range trees {
+		t.Run(tree.Name, func(t *testing.T) {
+			n, err := faultTree(t.Context(), h, tree)
+			if points += n; err != nil {
+				t.Error(err)
+			}
+			t.Logf("%d faults", n)
+		})
+	}
+	return points
+}
+
+func faultTree(ctx context.Context, h Harness, t Tree) (points int, err error) {
+	for _, s := range scenes(h, t) {
+		if s.pageSize == 1 {
+			continue
+		}
+		n, err := s.upset(ctx)
+		if points += n; err != nil {
+			return points, err
+		}
+	}
+	return points, nil
+}
+
+// upset has everything go wrong with the scene's command, at each of its calls.
+func (s *scene) upset(ctx context.Context) (points int, err error) {
+	c, err := s.calm(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for form := range upsetForms {
+		f := upsetForms[form]
+		if f.faults == nil || f.may == dies {
+			continue
+		}
+		var numbers []int // nil means every call, while there are any
+		if f.request {
+			for _, r := range s.tree.Requests {
+				numbers = append(numbers, int(r.ID))
+			}
+		}
+		for i := 0; ; i++ {
+			n := i + 1
+			if f.request {
+				if i == len(numbers) {
+					break
+				}
+				n = numbers[i]
+			}
+			struck, err := s.disturbed(ctx, c, upset{form, n})
+			if err != nil {
+				return points, err
+			}
+			if struck {
+				points++
+			} else if !f.request {
+				break
+			}
+		}
+	}
+	return points, nil
+}
+
+// disturbed plays the command with an upset and resumes. It reports whether the upset
+// struck.
+func (s *scene) disturbed(ctx context.Context, c calm, u upset) (struck bool, err error) {
+	disturbed := s.command
+	disturbed.upset = u
+	err = s.on(ctx, func(st *stage) error {
+		before := st.snap
+		a, err := s.perform(ctx, st, disturbed)
+		if struck = a.struck; err != nil || !struck {
+			return err
+		}
+		if err := a.checkCode(c.act); err != nil {
+			return s.tell(st, err, nil)
+		}
+		form := upsetForms[u.form]
+		switch {
+		case form.request:
+			if err := s.siblings(st, c, lifecycle.ID(u.n)); err != nil {
+				return s.tell(st, err, c.act.after)
+			}
+		case a.err == nil && form.may != mayMiss:
+			if err := sameStates(a.after, c.act.after); err != nil {
+				return s.tell(st, fmt.Errorf("8 (a failure never reads as success): %w", err), c.act.after)
+			}
+		}
+		want := c.idle
+		if disturbed.op == "resume" || !sameRequest(before[disturbed.id], a.after[disturbed.id]) {
+			want = c.resumed
+		}
+		if a, err = s.perform(ctx, st, resume); err != nil {
+			return err
+		}
+		if a.err != nil {
+			return s.tell(st, fmt.Errorf("resume failed: %w", a.err), want)
+		}
+		if err := errors.Join(sameStates(st.snap, want), CheckQuiet(st.snap)); err != nil {
+			return s.tell(st, fmt.Errorf("7 (resumed): %w", err), want)
+		}
+		return nil
+	})
+	return struck, err
+}
+
+// checkCode compares the code of the error with that of the undisturbed act, and with
+// what may come of the upset.
+func (a *act) checkCode(undisturbed *act) error {
+	got, want := codeText(a.err), codeText(undisturbed.err)
+	if got == want {
+		return nil
+	}
+	switch upsetForms[a.upset.form].may {
+	case mayFail:
+		if got == "scheduling sub-system error" {
+			return nil
+		}
+	case mayStop:
+		if errors.Is(a.err, context.Canceled) {
+			return nil
+		}
+	case mayConflict:
+		if got == modelConflict {
+			return nil
+		}
+	}
+	if got == "" {
+		got = "success"
+	}
+	return fmt.Errorf("%q ends with %q, and undisturbed with %q", a.command, got, want)
+}
+
+// siblings checks that one request which cannot be written has kept back no other, but
+// for what is below it or waits for it.
+func (s *scene) siblings(st *stage, c calm, broken lifecycle.ID) error {
+	if broken == s.command.id {
+		return nil
+	}
+	excused := map[lifecycle.ID]bool{broken: true}
+	for _, r := range st.snap.Below(broken) {
+		excused[r.ID] = true
+	}
+	for r := st.snap[broken]; r.Parent != 0; r = st.snap[r.Parent] {
+		excused[r.Parent] = true
+	}
+	got, want := Snapshot{}, Snapshot{}
+	for id := range st.snap {
+		if !excused[id] {
+			got[id], want[id] = st.snap[id], c.act.after[id]
+		}
+	}
+	if err := sameStates(got, want); err != nil {
+		return fmt.Errorf("8 (one failure stops no sibling): %w", err)
+	}
+	return nil
+}
