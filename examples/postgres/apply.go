@@ -4,9 +4,9 @@ import (
 	"context"
 	"time"
 
-	"example.com/ess/cancel"
-	"example.com/ess/lifecycle"
 	"github.com/jackc/pgx/v5"
+
+	"example.com/ess/cancel"
 )
 
 // applySQL changes requests that are all in the same state to another. The changes
@@ -40,9 +40,9 @@ SELECT array_agg(id) FROM made`
 // Apply implements [cancel.Repository]. It sends one statement for each sort of
 // change in the batch, mostly one or two, in one round trip and one transaction.
 func (s *Store) Apply(ctx context.Context, changes []cancel.Change) ([]bool, error) {
-	index := make(map[lifecycle.ID]int, len(changes))
+	index := make(map[int64]int, len(changes))
 	for i, ch := range changes {
-		index[ch.Old.ID] = i
+		index[int64(ch.Old.ID)] = i
 	}
 	sorts := sortOut(changes)
 	var made []bool
@@ -51,7 +51,7 @@ func (s *Store) Apply(ctx context.Context, changes []cancel.Change) ([]bool, err
 		var batch pgx.Batch
 		for _, sort := range sorts {
 			batch.Queue(s.apply, sort.args()).QueryRow(func(row pgx.Row) error {
-				var ids []lifecycle.ID
+				var ids []int64
 				err := row.Scan(&ids)
 				for _, id := range ids {
 					made[index[id]] = true
@@ -67,7 +67,7 @@ func (s *Store) Apply(ctx context.Context, changes []cancel.Change) ([]bool, err
 // A sort of change is what many changes have in common.
 type sort struct {
 	cancel.Change // without what identifies the request
-	ids           []lifecycle.ID
+	ids           []int64
 }
 
 func sortOut(changes []cancel.Change) []*sort {
@@ -75,7 +75,7 @@ func sortOut(changes []cancel.Change) []*sort {
 	known := map[cancel.Change]*sort{}
 	var last *sort // mostly of the next one, too
 	for _, ch := range changes {
-		id := ch.Old.ID
+		id := int64(ch.Old.ID)
 		ch.Old.ID, ch.Old.Parent, ch.Old.Kind, ch.Old.Version = 0, 0, 0, ""
 		if last == nil || last.Change != ch {
 			if last = known[ch]; last == nil {

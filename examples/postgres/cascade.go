@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/jackc/pgx/v5"
+
 	"example.com/ess/cancel"
 	"example.com/ess/lifecycle"
-	"github.com/jackc/pgx/v5"
 )
 
 // endSQL makes those children of a page CANCELLED that become so at once. It finds
@@ -144,7 +145,7 @@ func (s *Store) CancelChildren(ctx context.Context, c cancel.ChildCancel) (cance
 func (s *Store) end(ctx context.Context, c cancel.ChildCancel) (page cancel.ChildPage, left int, err error) {
 	err = s.again(ctx, func() error {
 		var children int
-		err := s.db.QueryRow(ctx, s.endPage, pageArgs(c)).Scan(&children, &page.Cancelled, &page.Last.Parent, &page.Last.ID)
+		err := s.db.QueryRow(ctx, s.endPage, pageArgs(c.Query)).Scan(&children, &page.Cancelled, &page.Last.Parent, &page.Last.ID)
 		page.More = children == c.Query.Limit
 		left = children - page.Cancelled
 		return err
@@ -154,7 +155,7 @@ func (s *Store) end(ctx context.Context, c cancel.ChildCancel) (page cancel.Chil
 
 // cancelPageOf cancels all children of the page.
 func (s *Store) cancelPageOf(ctx context.Context, c cancel.ChildCancel) (cancel.ChildPage, error) {
-	page, lost, err := s.cancel(ctx, s.cancelPage, c, pageArgs(c))
+	page, lost, err := s.cancel(ctx, s.cancelPage, c, pageArgs(c.Query))
 	if err != nil || len(lost) == 0 {
 		return page, err
 	}
@@ -168,12 +169,6 @@ func (s *Store) cancelPageOf(ctx context.Context, c cancel.ChildCancel) (cancel.
 		return cancel.Cursor{Parent: a.Old.Parent, ID: a.Old.ID}.Compare(cancel.Cursor{Parent: b.Old.Parent, ID: b.Old.ID})
 	})
 	return page, err
-}
-
-func pageArgs(c cancel.ChildCancel) pgx.NamedArgs {
-	q := c.Query
-	first, _ := slices.BinarySearch(q.Parents, q.After.Parent) // the others are done with
-	return pgx.NamedArgs{"parents": q.Parents[first:], "after_parent": q.After.Parent, "after": q.After.ID, "limit": q.Limit}
 }
 
 // cancel sends a statement that cancels a page of children. It returns the ids of

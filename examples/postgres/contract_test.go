@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"testing"
 
-	"example.com/ess/cancel/canceltest"
-	"example.com/ess/examples/postgres"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"example.com/ess/cancel/canceltest"
+	"example.com/ess/examples/postgres"
 )
 
 func TestContract(t *testing.T) {

@@ -10,13 +10,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"example.com/ess/cancel"
 	"example.com/ess/examples/postgres"
 	"example.com/ess/examples/postgres/pgserver"
 	"example.com/ess/lifecycle"
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // tables returns the table with and without an audit trail: each is cancelled in
@@ -191,7 +192,9 @@ WHERE datname = current_database() AND query LIKE '%ess_requests%' AND query NOT
 		var cancellers sync.WaitGroup
 		for range 4 {
 			cancellers.Go(func() {
-				if _, err := newWorld(pool, table).canceller.Cancel(ctx, cancel.Order{ID: planted[0].ID, Actor: "ann"}); err != nil {
+				w := newWorld(pool, table)
+				defer w.stopWorkers()
+				if _, err := w.canceller.Cancel(ctx, cancel.Order{ID: planted[0].ID, Actor: "ann"}); err != nil {
 					failed.Add(1)
 				}
 			})

@@ -13,10 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"example.com/ess/cancel"
 	"example.com/ess/examples/postgres"
 	"example.com/ess/lifecycle"
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // The tests start this program once more to have processes that can be killed. Such

@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"example.com/ess/cancel"
 	"example.com/ess/lifecycle"
-	"github.com/jackc/pgx/v5"
 )
 
 // listSQL reads an index of the requests that are CANCELLING.

@@ -9,9 +9,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"example.com/ess/cancel"
 	"example.com/ess/lifecycle"
-	"github.com/jackc/pgx/v5"
 )
 
 // DefaultChannel is the channel of a [Notifier] and a [Listener] that name none.

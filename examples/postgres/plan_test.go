@@ -6,11 +6,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"example.com/ess/cancel"
 	"example.com/ess/examples/postgres"
 	"example.com/ess/lifecycle"
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // A recorder keeps the statements that are sent.

@@ -8,11 +8,12 @@ import (
 	"strings"
 	"time"
 
-	"example.com/ess/cancel"
-	"example.com/ess/lifecycle"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
+
+	"example.com/ess/cancel"
+	"example.com/ess/lifecycle"
 )
 
 // A DB is what a [Store] sends its statements to: a pool (*pgxpool.Pool), a
@@ -87,8 +88,11 @@ type reader struct {
 func newReader(more ...any) *reader {
 	r := &reader{}
 	r.columns = append([]any{
-		(*int64)(&r.request.ID), (*int64)(&r.request.Parent), kindColumn{&r.request.Kind},
-		stateColumn{&r.request.State}, stateColumn{&r.request.Outcome}, &r.checkedIn,
+		(*int64)(&r.request.ID), (*int64)(&r.request.Parent),
+		kindColumn{&r.request.Kind},
+		stateColumn{&r.request.State},
+		stateColumn{&r.request.Outcome},
+		&r.checkedIn,
 	}, more...)
 	return r
 }
@@ -176,8 +180,7 @@ func (s *Store) Children(ctx context.Context, q cancel.ChildQuery) ([]lifecycle.
 
 func (s *Store) page(ctx context.Context, sql string, q cancel.ChildQuery) (page []lifecycle.Request, err error) {
 	sql = s.sql(strings.Replace(sql, "{states}", states(q.States), 1))
-	first, _ := slices.BinarySearch(q.Parents, q.After.Parent) // the others are done with
-	args := pgx.NamedArgs{"parents": q.Parents[first:], "after_parent": q.After.Parent, "after": q.After.ID, "limit": q.Limit}
+	args := pageArgs(q)
 	err = s.again(ctx, func() error {
 		rows, err := s.db.Query(ctx, sql, args)
 		if err != nil {
@@ -190,4 +193,14 @@ func (s *Store) page(ctx context.Context, sql string, q cancel.ChildQuery) (page
 		return err
 	})
 	return page, err
+}
+
+// pageArgs returns where the page is. Parents before the position are done with.
+func pageArgs(q cancel.ChildQuery) pgx.NamedArgs {
+	first, _ := slices.BinarySearch(q.Parents, q.After.Parent)
+	parents := make([]int64, 0, len(q.Parents)-first) // pgx encodes these faster than our own type
+	for _, id := range q.Parents[first:] {
+		parents = append(parents, int64(id))
+	}
+	return pgx.NamedArgs{"parents": parents, "after_parent": q.After.Parent, "after": q.After.ID, "limit": q.Limit}
 }

@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 
+	"github.com/jackc/pgx/v5"
+
 	"example.com/ess/cancel"
 	esserrors "example.com/ess/errors"
 	"example.com/ess/lifecycle"
-	"github.com/jackc/pgx/v5"
 )
 
 // admittingSQL finds a parent if it admits a child, and keeps it from being changed

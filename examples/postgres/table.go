@@ -5,9 +5,10 @@ import (
 	"iter"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
+
 	"example.com/ess/cancel"
 	"example.com/ess/lifecycle"
-	"github.com/jackc/pgx/v5"
 )
 
 // A Table says where the requests are: in a table of the caller's, whose columns may

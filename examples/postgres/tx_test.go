@@ -4,12 +4,13 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"example.com/ess/cancel"
 	"example.com/ess/cancel/canceltest"
 	esserrors "example.com/ess/errors"
 	"example.com/ess/examples/postgres"
 	"example.com/ess/lifecycle"
-	"github.com/jackc/pgx/v5"
 )
 
 var errRollback = errors.New("changed my mind")

@@ -7,12 +7,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"example.com/ess/cancel"
 	"example.com/ess/cancel/canceltest"
 	"example.com/ess/examples/postgres"
 	"example.com/ess/lifecycle"
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // tree returns a tree of about a thousand requests with ids from root on.

@@ -3,8 +3,9 @@ package pgserver_test
 import (
 	"testing"
 
-	"example.com/ess/examples/postgres/pgserver"
 	"github.com/jackc/pgx/v5"
+
+	"example.com/ess/examples/postgres/pgserver"
 )
 
 func TestServerSurvivesKill(t *testing.T) {
