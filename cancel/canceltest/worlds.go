@@ -61,6 +61,12 @@ func Worlds() []World {
 				lifecycle.TriggerFailRetryable, lifecycle.TriggerRetry, dispatch, start)},
 		},
 		{
+			Name: "leaf/gives up", Resume: true, Tree: `
+				1 SINGLETON RUNNING`,
+			Options: &cancel.Options{MaxAttempts: 1},
+			Actors:  []Actor{Cancels("ann", 1), Cancels("bob", 1), Finishes("work", 1, failed, lifecycle.TriggerFailRetryable, lifecycle.TriggerRetry)},
+		},
+		{
 			Name: "leaf/two answers", Tree: `
 				1 SINGLETON RUNNING`,
 			Actors: []Actor{Cancels("ann", 1), Acknowledges("work", 1, succeeded), Acknowledges("again", 1, failed)},
