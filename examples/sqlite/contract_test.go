@@ -92,7 +92,7 @@ func TestRandom(t *testing.T) {
 	canceltest.RunRandom(t, harness(t), &canceltest.RandomOptions{Worlds: 20})
 }
 
-// small is a tree for tests that need a new file hundreds of times. The library's own
+// small is a tree for a test that needs a new file hundreds of times. The library's own
 // tests go through many trees, in memory.
 var small = canceltest.Tree{Name: "small", Requests: []lifecycle.Request{
 	request(1, 0, lifecycle.KindSubrequestParent, lifecycle.StateRunning),
@@ -103,10 +103,4 @@ var small = canceltest.Tree{Name: "small", Requests: []lifecycle.Request{
 func TestCrashes(t *testing.T) {
 	t.Parallel()
 	canceltest.RunCrashes(t, harness(t), small)
-}
-
-// Every call of the store fails, in every way.
-func TestFaults(t *testing.T) {
-	t.Parallel()
-	canceltest.RunFaults(t, harness(t), small)
 }
