@@ -215,9 +215,12 @@ func (s *shelf) take(ctx context.Context) (postgres.Table, error) {
 		vacuum := s.uses%20 == 0
 		s.mu.Unlock()
 		if vacuum {
-			if _, err := s.pool.Exec(ctx, `VACUUM `+tableName(table).Sanitize()); err != nil {
-				return table, err
+			sql := `VACUUM ` + tableName(table).Sanitize()
+			if table.Audit != nil {
+				sql += `, ` + table.Audit.Sanitize()
 			}
+			_, err := s.pool.Exec(ctx, sql)
+			return table, err
 		}
 		return table, nil
 	}
