@@ -26,7 +26,7 @@ var inMemory = canceltest.Harness{
 func proofTrees() []canceltest.Tree {
 	trees := canceltest.Trees()
 	switch {
-	case testing.Short():
+	case short():
 		return []canceltest.Tree{trees[1], trees[2], trees[3], trees[6]}
 	case *proofLong:
 		return append(trees, pairs()...)

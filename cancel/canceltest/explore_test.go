@@ -92,14 +92,14 @@ func TestProofInterleavings(t *testing.T) {
 				t.Parallel()
 				var ends []string
 				for i, v := range variants(w) {
-					if testing.Short() {
+					if short() {
 						v.MaxRuns = 120
 					}
 					r := canceltest.RunWorld(t, v)
 					sum.add(r)
 					if i == 0 {
 						ends = r.Ends
-					} else if r.Complete && !slices.Equal(r.Ends, ends) && !testing.Short() {
+					} else if r.Complete && !slices.Equal(r.Ends, ends) && !short() {
 						t.Errorf("10 (pages do not matter): with pages of one, or without capabilities, the ends are\n%s\nnot\n%s", strings.Join(r.Ends, "or\n"), strings.Join(ends, "or\n"))
 					}
 				}
@@ -444,7 +444,7 @@ func TestProofInterleavingsMerged(t *testing.T) {
 	t.Parallel()
 	limit := 1500.0
 	switch {
-	case testing.Short():
+	case short():
 		limit = 60
 	case *proofLong:
 		limit = 60_000

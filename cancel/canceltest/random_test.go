@@ -11,7 +11,7 @@ func TestProofRandomWorlds(t *testing.T) {
 	t.Parallel()
 	opts := &canceltest.RandomOptions{Worlds: 2000}
 	switch {
-	case testing.Short():
+	case short():
 		opts.Worlds = 100
 	case *proofLong:
 		opts.Worlds, opts.Requests = 100_000, 5000
@@ -26,7 +26,7 @@ func TestProofConcurrentWorlds(t *testing.T) {
 	t.Parallel()
 	opts := &canceltest.StormOptions{Storms: 150}
 	switch {
-	case testing.Short():
+	case short():
 		opts.Storms = 10
 	case *proofLong:
 		opts.Storms = 5000
