@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -33,15 +34,32 @@ func open(t testing.TB, client *clientv3.Client, requests ...lifecycle.Request) 
 	return s
 }
 
-func TestContract(t *testing.T) {
-	t.Parallel()
+// harness gives canceltest stores under prefixes of their own.
+func harness(t testing.TB) canceltest.Harness {
+	t.Helper()
 	client := connect(t)
-	canceltest.Run(t, canceltest.Harness{
+	return canceltest.Harness{
 		New: func(ctx context.Context, requests []lifecycle.Request) (cancel.Repository, error) {
 			return newStore(ctx, client, requests...)
 		},
 		Insert: func(ctx context.Context, repo cancel.Repository, requests []lifecycle.Request) error {
 			return repo.(*etcd.Store).Insert(ctx, requests...)
 		},
-	})
+		Timeout: 3 * time.Minute, // three members and the race detector on a busy machine
+	}
+}
+
+func TestContract(t *testing.T) {
+	t.Parallel()
+	canceltest.Run(t, harness(t))
+}
+
+func TestStorm(t *testing.T) {
+	t.Parallel()
+	canceltest.RunStorm(t, harness(t), &canceltest.StormOptions{Storms: 1})
+}
+
+func TestRandom(t *testing.T) {
+	t.Parallel()
+	canceltest.RunRandom(t, harness(t), &canceltest.RandomOptions{Worlds: 8})
 }

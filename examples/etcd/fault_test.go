@@ -94,7 +94,7 @@ func schedule(ctx context.Context, s *etcd.Store, requests []lifecycle.Request, 
 	}
 	told := make(chan lifecycle.ID, len(requests))
 	c := cancel.New(s, &cancel.Options{
-		PageSize: 20,
+		PageSize: 10,
 		Interrupter: cancel.InterrupterFunc(func(_ context.Context, ids []lifecycle.ID, _ cancel.Cause) error {
 			for _, id := range ids {
 				told <- id
@@ -133,7 +133,7 @@ func schedule(ctx context.Context, s *etcd.Store, requests []lifecycle.Request, 
 		}
 	})
 	group.Go(func() {
-		for i := range lifecycle.ID(40) {
+		for i := range lifecycle.ID(20) {
 			child := request(lifecycle.ID(len(requests))+1+i, 2+i%10, lifecycle.KindChild, lifecycle.StateWait)
 			err := s.Submit(ctx, child)
 			if err == nil {
@@ -176,7 +176,7 @@ func resumed(t *testing.T, s *etcd.Store, l *ledger) (left int) {
 func TestLeaderKilled(t *testing.T) {
 	const kills = 3
 	c := private(t)
-	requests := tree(10, 60)
+	requests := tree(10, 30)
 	random := rand.New(rand.NewPCG(3, 4))
 	answers, left, failed := 0, 0, int64(0)
 	for range kills {
@@ -188,7 +188,7 @@ func TestLeaderKilled(t *testing.T) {
 		leader := c.leader(t)
 		var l ledger
 		killed := false
-		failed += schedule(t.Context(), s, requests, &l, 50+random.IntN(250), func() {
+		failed += schedule(t.Context(), s, requests, &l, 30+random.IntN(120), func() {
 			time.Sleep(time.Duration(random.IntN(20)) * time.Millisecond)
 			if err := c.kill(leader); err != nil {
 				t.Error(err)
@@ -216,7 +216,7 @@ func TestLeaderKilled(t *testing.T) {
 // alone, learns nothing, rather than what used to be true.
 func TestMinority(t *testing.T) {
 	c := private(t)
-	requests := tree(10, 60)
+	requests := tree(10, 30)
 	answers, left, refused, failed := 0, 0, 0, int64(0)
 	for _, ofLeader := range []bool{true, false} {
 		prefix := newPrefix()
@@ -240,7 +240,7 @@ func TestMinority(t *testing.T) {
 		// Who speaks to the member that is cut off waits; that ends with the process.
 		ctx, stop := context.WithCancel(t.Context())
 		var l ledger
-		failed += schedule(ctx, s, requests, &l, 200, func() {
+		failed += schedule(ctx, s, requests, &l, 100, func() {
 			if err := c.partition("cut", cut); err != nil {
 				t.Error(err)
 			}

@@ -188,14 +188,10 @@ func (s *Store) Apply(ctx context.Context, changes []cancel.Change) ([]bool, err
 		if err != nil {
 			return nil, fmt.Errorf("etcd: apply: %w", err)
 		}
-		b := &batch{}
-		if n := len(batches); n > 0 {
-			b = batches[n-1]
+		if n := len(batches); n == 0 || len(batches[n-1].ops) == maxOps-maxPut || batches[n-1].size+size > maxBytes {
+			batches = append(batches, &batch{})
 		}
-		if len(b.ops) == 0 || len(b.ops) == maxOps-maxPut || b.size+size > maxBytes {
-			b = &batch{}
-			batches = append(batches, b)
-		}
+		b := batches[len(batches)-1]
 		b.changes = append(b.changes, i)
 		b.ops = append(b.ops, clientv3.OpTxn([]clientv3.Cmp{condition}, ops, nil))
 		b.size += size

@@ -138,6 +138,9 @@ func (s *Store) unchanged(rec record) (clientv3.Cmp, error) {
 	return clientv3.Compare(clientv3.ModRevision(s.keyOf(rec.Request)), "=", revision), err
 }
 
+// maxPut is how many operations put returns at most.
+const maxPut = 3
+
 // put returns the operations that make rec, the new record of an old one, what is stored,
 // and the size of what they write. The zero record is the old one of a new request.
 func (s *Store) put(old, rec record) (ops []clientv3.Op, size int, err error) {
@@ -146,7 +149,7 @@ func (s *Store) put(old, rec record) (ops []clientv3.Op, size int, err error) {
 		return nil, 0, err
 	}
 	key := s.keyOf(rec.Request)
-	ops = append(ops, clientv3.OpPut(key, value))
+	ops = append(make([]clientv3.Op, 0, maxPut), clientv3.OpPut(key, value))
 	size = len(key) + len(value)
 	if old.ID == 0 {
 		ops = append(ops, clientv3.OpPut(s.key(at, rec.ID), strconv.FormatInt(int64(rec.Parent), 10)))
@@ -162,9 +165,6 @@ func (s *Store) put(old, rec record) (ops []clientv3.Op, size int, err error) {
 	}
 	return ops, size, nil
 }
-
-// maxPut is how many operations put returns at most.
-const maxPut = 3
 
 // inParallel calls do for each of 0 to n-1, some at a time, and returns the first error.
 func inParallel(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {

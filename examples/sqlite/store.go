@@ -137,8 +137,9 @@ func (s *Store) write(ctx context.Context, do func(*sql.Tx) error) error {
 	if err != nil {
 		return failed(ctx, err)
 	}
+	defer func() { _ = tx.Rollback() }() // does nothing after the commit
 	if err := do(tx); err != nil {
-		return failed(ctx, errors.Join(err, tx.Rollback()))
+		return failed(ctx, err)
 	}
 	return failed(ctx, tx.Commit())
 }
