@@ -339,7 +339,8 @@ func (op *worldOp) lies(rec cancel.Receipt, now lifecycle.Request) string {
 	case what == cancel.DispositionCancelling && first.after.State != lifecycle.StateCancelling,
 		what == cancel.DispositionRecorded && first.after.Outcome == 0:
 		return "this call made it " + showState(first.after)
-	case (what == cancel.DispositionAlreadyCancelling || what == cancel.DispositionEnded || what == cancel.DispositionConflict) && last != nil:
+	case (what == cancel.DispositionAlreadyCancelling || what == cancel.DispositionEnded) && last != nil,
+		what == cancel.DispositionConflict && last != nil && rec.To != last.after.State:
 		return "this call made it " + showState(last.after)
 	case what == cancel.DispositionEnded && (!ended || rec.To != 0 && rec.To != now.State):
 		return "it is " + showState(now)

@@ -773,7 +773,8 @@ func TestExploreReceipts(t *testing.T) {
 		{cancel.DispositionEnded, running, cancelling, cancelling, nil, "it is CANCELLING"},
 		{cancel.DispositionEnded, running, cancelled, cancelled, []canceltest.RowChange{{running, cancelled}}, "this call made it CANCELLED"},
 		{cancel.DispositionConflict, running, running, running, nil, ""},
-		{cancel.DispositionConflict, running, cancelling, cancelling, []canceltest.RowChange{{running, cancelling}}, "this call made it CANCELLING"},
+		{cancel.DispositionConflict, running, cancelling, cancelling, []canceltest.RowChange{{running, cancelling}}, ""},
+		{cancel.DispositionConflict, running, running, cancelling, []canceltest.RowChange{{running, cancelling}}, "this call made it CANCELLING"},
 		{cancel.DispositionFailed, running, running, cancelled, []canceltest.RowChange{{running, cancelled}}, ""},
 	}
 	for _, tt := range tests {
