@@ -17,7 +17,9 @@ import (
 //   - who ends a child looks at the parent after that write;
 //   - who records the answer of the request's own work looks for live children
 //     after that write;
-//   - who makes the request CANCELLING looks for live children after that write.
+//   - who makes the request CANCELLING looks for live children after that write,
+//     and where it finds none, whether the work has answered meanwhile: a child may
+//     have ended by itself, and nobody looks then.
 //
 // Of two that come last at the same time, at least one sees what the other
 // wrote, so that the request never waits for nobody; both may try, and
@@ -81,9 +83,9 @@ func (o *operation) settleLevel(ctx context.Context, level, above []node) error 
 	var todo []*node
 	for i := range level {
 		// Where children were seen and none ended, each of them is CANCELLING,
-		// and whoever ends it looks. Where no child was seen and the work has not
-		// answered, whoever records the answer looks.
-		if n := &level[i]; n.mustLook || !n.children && due(n.req) != 0 {
+		// and whoever ends it looks. Where no child was seen, one may have ended
+		// by itself after the work's answer had been recorded because of it.
+		if n := &level[i]; n.mustLook || !n.children {
 			todo = append(todo, n)
 		}
 	}

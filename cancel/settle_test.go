@@ -1,0 +1,84 @@
+package cancel_test
+
+import (
+	"context"
+	"testing"
+
+	"example.com/ess/cancel"
+	"example.com/ess/cancel/memrepo"
+	"example.com/ess/lifecycle"
+)
+
+// TestAnswerBeforeTheChildEnds has the work of a parent answer right after the parent has
+// become CANCELLING, while its child still runs, and then the scheduler end the child,
+// before the cancel looks for children: it sees none, and still has to settle.
+func TestAnswerBeforeTheChildEnds(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, tree, want string
+		parent           lifecycle.ID
+	}{
+		{"the root", "1 SUBREQUEST_PARENT RUNNING; 2<1 CHILD RUNNING", "1 SUCCEEDED; 2 ERROR", 1},
+		{"below the root", "3 PARENT RUNNING; 1<3 SUBREQUEST_PARENT RUNNING; 2<1 CHILD RUNNING", "3 CANCELLED; 1 SUCCEEDED; 2 ERROR", 1},
+		{"cancelled before", "3 PARENT RUNNING; 1<3 SUBREQUEST_PARENT CANCELLING; 2<1 CHILD RUNNING", "3 CANCELLED; 1 SUCCEEDED; 2 ERROR", 1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			each(t, tt.tree, func(t *testing.T, repo *memrepo.Repo, seen cancel.Repository) {
+				ends := func(ctx context.Context) {
+					if r, err := repo.Get(ctx, tt.parent); err != nil || r.State != lifecycle.StateCancelling {
+						t.Errorf("request %d is %v (%v)", tt.parent, r.State, err)
+					}
+					if _, err := cancel.New(repo, nil).Acknowledge(ctx, cancel.Order{ID: tt.parent}, lifecycle.StateSucceeded); err != nil {
+						t.Error(err)
+					}
+					if _, err := repo.Fire(ctx, 2, lifecycle.TriggerFail); err != nil {
+						t.Error(err)
+					}
+				}
+				root := lifecycle.ID(1)
+				if tt.tree[0] == '3' {
+					root = 3
+				}
+				_, capable := seen.(cancel.ChildCanceller)
+				res, err := cancel.New(beforeChildren(repo, tt.parent, capable, ends), nil).Cancel(t.Context(), cancel.Order{ID: root})
+				if err != nil || states(repo) != tt.want {
+					t.Errorf("%s; %v, %v", states(repo), res.Counts, err)
+				}
+			})
+		})
+	}
+}
+
+// beforeChildren returns repo with f called once, before the children of parent are read
+// or cancelled.
+func beforeChildren(repo *memrepo.Repo, parent lifecycle.ID, capable bool, f func(context.Context)) cancel.Repository {
+	called := false
+	once := func(ctx context.Context, q cancel.ChildQuery) {
+		if !called && q.Parents[0] == parent {
+			called = true
+			f(ctx)
+		}
+	}
+	plain := &fake{Repository: repo, children: func(ctx context.Context, q cancel.ChildQuery) ([]lifecycle.Request, error) {
+		once(ctx, q)
+		return repo.Children(ctx, q)
+	}}
+	if !capable {
+		return plain
+	}
+	return pausing{plain, repo, once}
+}
+
+// pausing calls once before it cancels children.
+type pausing struct {
+	*fake
+	repo *memrepo.Repo
+	once func(context.Context, cancel.ChildQuery)
+}
+
+func (p pausing) CancelChildren(ctx context.Context, c cancel.ChildCancel) (cancel.ChildPage, error) {
+	p.once(ctx, c.Query)
+	return p.repo.CancelChildren(ctx, c)
+}
