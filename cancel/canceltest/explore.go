@@ -174,10 +174,7 @@ func newExplorer(w World) (*explorer, error) {
 		e.w.Resume = e.w.Resume || a.Dies || a.Faults > 0
 	}
 	if e.w.Resume && !names["resume"] {
-		e.w.Actors = append(e.w.Actors, Actor{Name: "resume", Last: true, Run: func(ctx context.Context, env *Env) error {
-			_, err := env.Resume(ctx)
-			return err
-		}})
+		e.w.Actors = append(e.w.Actors, Actor{Name: "resume", Last: true, Run: resumesAtLast})
 	}
 	if e.w.MaxSteps == 0 {
 		e.w.MaxSteps = 1000

@@ -68,6 +68,7 @@ const (
 	callAwait
 	callUntil
 	callReturn
+	callMishap
 )
 
 // A worldCall is a step that an actor is about to do.
@@ -78,6 +79,7 @@ type worldCall struct {
 	blind    bool                // it may have seen anything in the store
 	fallible bool                // it may be made to fail
 	ready    func(Snapshot) bool // nil if it needs to wait for nothing
+	last     bool                // only when no other actor can do a step
 	args     digest
 	text     string
 }
@@ -235,6 +237,9 @@ func (a *worldActor) interrupt(ctx context.Context, ids []lifecycle.ID, cause ca
 func (a *worldActor) can() bool {
 	return !a.done && (a.call.ready == nil || a.call.ready(a.run.state.snap))
 }
+
+// yields reports whether the actor's next step is for when no other can do one.
+func (a *worldActor) yields() bool { return a.call.last || a.spec.Last && !a.started }
 
 // begin notes that an operation begins.
 func (a *worldActor) begin(name opName, id lifecycle.ID, outcome lifecycle.State) *worldOp {

@@ -133,3 +133,19 @@ func checkRecovered(found, end Snapshot) error {
 	}
 	return errors.Join(errs...)
 }
+
+// resumesAtLast is the actor that World.Resume adds. It resumes once more whenever
+// somebody has died, or has met a fault, since it began.
+func resumesAtLast(ctx context.Context, env *Env) error {
+	a := env.a
+	for seen := -1; ; {
+		call := worldCall{kind: callMishap, pure: true, last: true, ready: func(Snapshot) bool { return a.run.mishaps() > seen }}
+		a.gate(call, func() string { return "takes over" })
+		a.answer(nil)
+		seen = a.run.mishaps()
+		a.saw = a.saw.add(uint64(seen))
+		if _, err := env.Resume(ctx); err != nil {
+			return env.unless(err)
+		}
+	}
+}

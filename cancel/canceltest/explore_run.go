@@ -166,6 +166,18 @@ func (r *worldRun) close() error {
 	return nil
 }
 
+// mishaps counts the actors that have died and the faults that they have met.
+func (r *worldRun) mishaps() int {
+	n := 0
+	for _, a := range r.actors {
+		n += a.spec.Faults - a.faults
+		if a.dead {
+			n++
+		}
+	}
+	return n
+}
+
 // choices returns how the run can go on: the actor that did the last step first, so
 // that the first order tried has the fewest turns.
 func (r *worldRun) choices(last int) []choice {
@@ -179,7 +191,7 @@ func (r *worldRun) choices(last int) []choice {
 		case i <= last:
 			i--
 		}
-		if a := r.actors[i]; a.can() && (a.started || !a.spec.Last) {
+		if a := r.actors[i]; a.can() && !a.yields() {
 			can = append(can, a)
 		}
 	}

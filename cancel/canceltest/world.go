@@ -53,8 +53,9 @@ type World struct {
 	// an actor calls [Env.Run].
 	Workers bool
 	// Resume adds an actor that calls Resume when all others have finished, died or
-	// wait for something. It is implied by an actor that may die or fail. Set it
-	// where an actor only begins a cancel, or gives up.
+	// wait for something, and again if one dies after that. It is implied by an
+	// actor that may die or fail. Set it where an actor only begins a cancel, or
+	// gives up.
 	Resume bool
 
 	// OneEnd says that every order has to end in the same tree.
