@@ -14,10 +14,10 @@ import (
 
 // CheckCrashes lets the process of a Canceller die at every call of the store, before
 // and after the call has had its effect, and looks what a fresh Canceller makes of
-// what is left. It does so for Cancel, Begin, Acknowledge, Force, CheckIn and Resume, of
-// every request of the trees, with and without the capabilities of the store, with
-// pages of one, of two, and of the default size; and, with pages of two, for the
-// Resume that follows a crash, too.
+// what is left. It does so for Cancel, Begin, Execute, Acknowledge, Force, CheckIn and
+// Resume, of every request of the trees, with and without the capabilities of the
+// store, with pages of one, of two, and of the default size; and, with pages of
+// two, for the Resume that follows a crash, too.
 //
 // After Resume all requests are as they would be if nobody had died, or, if the
 // process died before it wrote anything, as if it had never run. A caller that
@@ -100,6 +100,7 @@ func scenes(h Harness, t Tree) []scene {
 		container := r.Kind.HasChildren() && lifecycle.Live.Has(r.State)
 		add(container, nil, command{op: "cancel", id: r.ID})
 		if container {
+			add(false, nil, command{op: "execute", id: r.ID})
 			begin := command{op: "begin", id: r.ID}
 			add(false, nil, begin)
 			if r.State != lifecycle.StateCancelling {

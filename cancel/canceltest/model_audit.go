@@ -48,7 +48,7 @@ func (m *model) clone() *model {
 // do does the command and returns the code of its error.
 func (m *model) do(c command) string {
 	switch id := int64(c.id); c.op {
-	case "cancel":
+	case "cancel", "execute":
 		return m.cancel(id, true)
 	case "begin":
 		return m.cancel(id, false)
@@ -139,7 +139,7 @@ func auditChange(c command, before Snapshot, was, is lifecycle.Request, now time
 			return fmt.Errorf("2 (only rules' transitions): a cancel makes it %s", (&modelRequest{state: state, outcome: outcome}).text())
 		case moved && (to.state != "CANCELLING" || !to.since.Equal(now)), !moved && to.state == "CANCELLING":
 			return fmt.Errorf("5 (a way out): the clock of Force says %v at %v", to.since, now)
-		case c.op != "cancel" && c.op != "resume" && (c.op != "begin" || !target):
+		case c.op != "cancel" && c.op != "execute" && c.op != "resume" && (c.op != "begin" || !target):
 			return errors.New("it cancels nothing")
 		case !target && above != lifecycle.StateCancelling:
 			return fmt.Errorf("3 (no escape): its parent is %v and admits children", above)

@@ -261,8 +261,8 @@ func (d *dice) outcome(k lifecycle.Kind) lifecycle.State {
 // command makes up a command for the requests as m has them.
 func (d *dice) command(m *model, ids []lifecycle.ID, next lifecycle.ID) command {
 	c := command{op: d.weighted(
-		[]string{"cancel", "begin", "acknowledge", "force", "checkin", "resume", "plan", "fire", "submit", "wait"},
-		[]int{20, 6, 18, 8, 5, 5, 4, 20, 8, 6})}
+		[]string{"cancel", "begin", "acknowledge", "force", "checkin", "resume", "plan", "execute", "fire", "submit", "wait"},
+		[]int{20, 6, 18, 8, 5, 5, 4, 4, 20, 8, 6})}
 	switch c.op {
 	case "resume":
 	case "wait":

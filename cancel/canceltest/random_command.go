@@ -58,7 +58,7 @@ func parseCommand(text string) (c command, err error) {
 	case "resume":
 	case "wait":
 		c.wait, err = time.ParseDuration(words[1])
-	case "cancel", "begin", "plan", "force", "checkin":
+	case "cancel", "begin", "plan", "execute", "force", "checkin":
 		c.id, err = parseID(words[1])
 	case "acknowledge":
 		c.id, err = parseID(words[1])
@@ -240,6 +240,11 @@ func (c command) do(ctx context.Context, canceller *cancel.Canceller, order canc
 		in, err = canceller.CheckIn(ctx, c.id)
 	case "resume":
 		res, err = canceller.Resume(ctx, &cancel.ResumeOptions{Receipt: order.Receipt})
+	case "execute":
+		var plan cancel.Plan
+		if plan, err = canceller.Plan(ctx, order); err == nil {
+			res, err = canceller.Execute(ctx, plan)
+		}
 	case "plan":
 		var plan cancel.Plan
 		plan, err = canceller.Plan(ctx, order)
