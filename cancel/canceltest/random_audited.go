@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"example.com/ess/cancel"
 	esserrors "example.com/ess/errors"
@@ -20,12 +22,13 @@ type audited struct {
 	repo  cancel.Repository
 	plain bool
 	reads atomic.Int64
+	slow  atomic.Bool // let others come in between more often
 
 	mu       sync.Mutex
 	requests map[lifecycle.ID]lifecycle.Request // as they have been written
 	live     map[lifecycle.ID]int               // live children
 	log      map[lifecycle.ID][]string
-	ids      []lifecycle.ID
+	ids      []lifecycle.ID // of the requests to pick from
 	writes   int
 	errs     []error
 }
@@ -224,7 +227,7 @@ func (s *audited) insert(r lifecycle.Request, do func(lifecycle.Request) error) 
 	if parent := modelOf(s.requests[r.Parent]); r.Parent != 0 && !parent.admits() {
 		return esserrors.UnsupportedState("submit", int64(r.Parent), parent.kind, parent.state)
 	}
-	r.ID = lifecycle.ID(len(s.ids) + 1)
+	r.ID = lifecycle.ID(len(s.requests) + 1)
 	if err := do(r); err != nil {
 		return err
 	}
@@ -246,9 +249,23 @@ func (s *audited) pick(d *dice, wanted func(*modelRequest) bool) lifecycle.ID {
 	return id
 }
 
-// yield lets others come in between.
+// all returns the ids of the requests that are wanted.
+func (s *audited) all(wanted func(*modelRequest) bool) (ids []lifecycle.ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range slices.Sorted(maps.Keys(s.requests)) {
+		if m := modelOf(s.requests[id]); wanted(&m) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// yield lets others come in between, now and then many of them.
 func (s *audited) yield() {
-	if s.reads.Add(1)%3 == 0 {
+	if n := s.reads.Add(1); n%16 == 0 || n%3 == 0 && s.slow.Load() {
+		time.Sleep(50 * time.Microsecond)
+	} else {
 		runtime.Gosched()
 	}
 }

@@ -99,9 +99,15 @@ type storm struct {
 func (o *StormOptions) storm(ctx context.Context, h Harness, seed uint64) (writes int, err error) {
 	d := &dice{rng: rand.New(rand.NewPCG(seed, 0))}
 	requests := d.tree(o.Requests)
+	picked := len(requests)
+	whole := seed%2 == 0
+	if whole {
+		requests = stormFamilies(requests)
+	}
 	set := setup{plain: d.roll(2) == 0, pageSize: pick(d, []int{0, 1, 3, 16})}
 	err = h.with(ctx, requests, func(repo cancel.Repository) error {
-		s := &storm{h: h, audited: newAudited(repo, requests, set.plain), tries: o.Tries, whole: seed%2 == 0, told: map[lifecycle.ID]bool{}, cancelled: map[lifecycle.ID]string{}}
+		s := &storm{h: h, audited: newAudited(repo, requests, set.plain), tries: o.Tries, whole: whole, told: map[lifecycle.ID]bool{}, cancelled: map[lifecycle.ID]string{}}
+		s.audited.ids = s.audited.ids[:picked]
 		if s.whole {
 			if _, err := s.canceller(0).Resume(ctx, nil); err != nil {
 				return fmt.Errorf("resume: %w", err)
@@ -116,6 +122,9 @@ func (o *StormOptions) storm(ctx context.Context, h Harness, seed uint64) (write
 		wg.Wait()
 		if ctx.Err() != nil {
 			return ctx.Err()
+		}
+		if s.whole {
+			s.finish(ctx, set.pageSize)
 		}
 		if len(s.errs) == 0 && s.audited.err() == nil {
 			s.quiesce(ctx)
@@ -160,11 +169,7 @@ func (s *storm) bad(ids []lifecycle.ID, format string, args ...any) {
 func (s *storm) quiesce(ctx context.Context) {
 	c := s.canceller(0)
 	if s.whole {
-		// Of two that come last at the same time, at least one has to see it.
-		snap, err := TakeSnapshot(ctx, s.audited.repo)
-		if err := errors.Join(err, CheckQuiet(snap)); err != nil {
-			s.bad(nil, "when all had finished, before Resume: %w\n%s", err, snap)
-		}
+		s.quiet(ctx, "when all had finished and there was nothing to resume")
 	}
 	for range 2 { // the first may end what is above others; the second finds nothing to do
 		if _, err := c.Resume(ctx, nil); err != nil {
@@ -172,13 +177,9 @@ func (s *storm) quiesce(ctx context.Context) {
 			return
 		}
 	}
-	snap, err := TakeSnapshot(ctx, s.audited.repo)
-	if err != nil {
-		s.bad(nil, "reading all requests: %w", err)
+	snap, ok := s.quiet(ctx, "after Resume")
+	if !ok {
 		return
-	}
-	if err := CheckQuiet(snap); err != nil {
-		s.bad(nil, "after Resume: %w\n%s", err, snap)
 	}
 	for id, r := range snap {
 		if !unansweredNow(r) {
@@ -191,8 +192,7 @@ func (s *storm) quiesce(ctx context.Context) {
 			s.bad([]lifecycle.ID{id}, "the last acknowledgement of request %d: %w", id, err)
 		}
 	}
-	if snap, err = TakeSnapshot(ctx, s.audited.repo); err != nil {
-		s.bad(nil, "reading all requests: %w", err)
+	if snap, ok = s.quiet(ctx, "at the end"); !ok {
 		return
 	}
 	for id, r := range snap {
@@ -210,6 +210,31 @@ func (s *storm) quiesce(ctx context.Context) {
 	if err := s.audited.agrees(snap); err != nil {
 		s.bad(nil, "%w", err)
 	}
+}
+
+// quiet reads all requests and checks that none waits for nothing. It reports whether it
+// could.
+func (s *storm) quiet(ctx context.Context, when string) (Snapshot, bool) {
+	snap, err := TakeSnapshot(ctx, s.audited.repo)
+	if err != nil {
+		s.bad(nil, "reading all requests: %w", err)
+		return nil, false
+	}
+	if err := CheckQuiet(snap); err != nil {
+		var ids []lifecycle.ID
+		for id, r := range snap {
+			kids := snap.Children(id)
+			stuck := !slices.ContainsFunc(kids, func(r lifecycle.Request) bool { return r.State == lifecycle.StateCancelling })
+			if r.State == lifecycle.StateCancelling && !unansweredNow(r) && stuck && len(ids) < 8 {
+				ids = append(ids, id)
+				for _, kid := range kids {
+					ids = append(ids, kid.ID)
+				}
+			}
+		}
+		s.bad(ids, "%s: %w", when, err)
+	}
+	return snap, true
 }
 
 // A stormActor is one goroutine.
@@ -264,6 +289,37 @@ func (a *stormActor) run(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// stormFamilies adds small families whose work has been told to stop, and is left to do so
+// until the end.
+func stormFamilies(requests []lifecycle.Request) []lifecycle.Request {
+	for n := range 20 {
+		id := lifecycle.ID(len(requests) + 1)
+		requests = append(requests,
+			lifecycle.Request{ID: id, Kind: parentKinds[n%2], State: lifecycle.StateCancelling},
+			lifecycle.Request{ID: id + 1, Parent: id, Kind: lifecycle.KindSubrequestParent, State: lifecycle.StateCancelling},
+			lifecycle.Request{ID: id + 2, Parent: id + 1, Kind: lifecycle.KindChild, State: lifecycle.StateCancelling},
+		)
+	}
+	return requests
+}
+
+// finish answers for all work that has been told to stop, everybody at once: of two
+// that come last, at least one has to see it.
+func (s *storm) finish(ctx context.Context, pageSize int) {
+	s.audited.slow.Store(true)
+	defer s.audited.slow.Store(false)
+	c := s.canceller(pageSize)
+	var wg sync.WaitGroup
+	for _, id := range s.audited.all(func(r *modelRequest) bool { return r.state == "CANCELLING" && r.runsWork() && r.outcome == "" }) {
+		wg.Go(func() {
+			if _, err := c.Acknowledge(ctx, cancel.Order{ID: id, Actor: fmt.Sprint("worker of ", id)}, lifecycle.StateCancelled); err != nil {
+				s.bad([]lifecycle.ID{id}, "acknowledge of request %d: %w", id, err)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // stormWants is what requests to prefer.
