@@ -1,0 +1,228 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"example.com/ess/cancel"
+	"example.com/ess/lifecycle"
+)
+
+// endSQL makes those children of a page CANCELLED that become so at once. It finds
+// out where the page ends and then writes to that part of the index, without
+// taking the rows one by one: no faster way to change so many was found. If somebody
+// changes a row meanwhile, PostgreSQL looks again whether it is one of those. What
+// state a row was in cannot be said afterwards, and so this is only for children
+// that need not be reported.
+//
+// It returns how many children the page has, how many were cancelled, and where it
+// ends. If there is a child of an unknown kind nothing is written at all.
+const endSQL = `
+WITH page AS MATERIALIZED (
+    SELECT r.{parent} AS parent, r.{id} AS id, r.{kind} IN ({kinds}) AS known
+    FROM {requests} r
+    WHERE r.{parent} = ANY ((SELECT @parents::bigint[])::bigint[])
+      AND (r.{parent}, r.{id}) > (@after_parent::bigint, @after::bigint)
+      AND r.{state} IN ({live})
+    ORDER BY r.{parent}, r.{id}
+    LIMIT (SELECT @limit::bigint)
+), last AS MATERIALIZED (
+    SELECT parent, id FROM page ORDER BY parent DESC, id DESC LIMIT 1
+), ended AS (
+    UPDATE {requests} r
+    SET {state} = {CANCELLED}, {outcome} = NULL
+    WHERE r.{parent} = ANY (ARRAY(SELECT DISTINCT parent FROM page))
+      AND (r.{parent}, r.{id}) > (@after_parent::bigint, @after::bigint)
+      AND (r.{parent}, r.{id}) <= ((SELECT parent FROM last), (SELECT id FROM last))
+      AND {ends}
+      AND NOT EXISTS (SELECT FROM page WHERE NOT known)
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM page), (SELECT count(*) FROM ended),
+       coalesce((SELECT parent FROM last), 0), coalesce((SELECT id FROM last), 0)`
+
+// Children that become CANCELLING have to be reported with the state that they were
+// in, and where there is an audit trail all have to. This takes a statement in
+// several parts: one that reads the page, then cancelSQL, auditSQL if there is an
+// audit trail, and cancelEndSQL.
+
+// pageSQL reads the page as childrenSQL does. It does not lock it: to lock rows and
+// then write them takes twice the time of writing them.
+const pageSQL = `
+WITH page AS MATERIALIZED (
+    SELECT ` + columnsAs + `
+    FROM {requests} r
+    WHERE r.{parent} = ANY ((SELECT @parents::bigint[])::bigint[])
+      AND (r.{parent}, r.{id}) > (@after_parent::bigint, @after::bigint)
+      AND r.{state} IN ({live})
+    ORDER BY r.{parent}, r.{id}
+    LIMIT (SELECT @limit::bigint)
+)`
+
+// theseSQL is the beginning for those children, mostly none, which others have changed
+// between the reading and the writing of their page. It does lock them.
+const theseSQL = `
+WITH page AS MATERIALIZED (
+    SELECT ` + columnsAs + `
+    FROM {requests} r
+    WHERE r.{id} = ANY ((SELECT @ids::bigint[])::bigint[]) AND r.{state} IN ({live})
+    ORDER BY r.{id}
+    FOR NO KEY UPDATE
+)`
+
+const columnsAs = `r.{id} AS id, r.{parent} AS parent, r.{kind} AS kind, r.{state} AS state, r.{outcome} AS outcome, r.{checked_in} AS checked_in`
+
+// cancelSQL looks up what the rules make of each child, and writes that to the
+// children that are still in the state that was read, in the order of their ids.
+// If there is a child of which the rules say nothing, because its kind is
+// unknown, nothing is written at all.
+const cancelSQL = `, judged AS MATERIALIZED (
+    SELECT p.*, d.to_state, d.to_outcome
+    FROM page p
+    LEFT JOIN (VALUES {decisions}) AS d (kind, state, to_state, to_outcome) USING (kind, state)
+), made AS (
+    UPDATE {requests} r
+    SET {state} = c.to_state,
+        {outcome} = c.to_outcome,
+        {checked_in} = CASE WHEN c.to_state = {CANCELLING} THEN @at::timestamptz ELSE r.{checked_in} END
+    FROM judged c
+    WHERE r.{id} = ANY (ARRAY(SELECT id FROM judged WHERE to_state IS NOT NULL))
+      AND r.{id} = c.id AND r.{state} = c.state
+      AND NOT EXISTS (SELECT FROM judged WHERE to_state IS NULL AND state <> {CANCELLING})
+    RETURNING c.id, c.state AS old_state, c.to_state AS state, c.to_outcome AS outcome, {cancel} AS trigger,
+              @root::bigint AS root, @actor::text AS actor, @reason::text AS reason, @at::timestamptz AS at
+)`
+
+const auditSQL = `, audited AS (
+    INSERT INTO {audit} (request, root, actor, reason, trigger, from_state, to_state, outcome, at)
+    SELECT m.id, m.root, m.actor, m.reason, m.trigger, m.old_state, m.state, m.outcome, m.at
+    FROM made m
+)`
+
+// cancelEndSQL returns a list of children: those that became CANCELLING or were so
+// before, those that have not been changed, and, if so wished, those that became
+// CANCELLED. Each row also has the number of children in the page, the number of
+// those not in the list, and the last child of the page. If the list is empty there
+// is one row, without a child in it.
+const cancelEndSQL = `, reported AS MATERIALIZED (
+    SELECT j.*, m.id IS NOT NULL AS made, m.id IS NULL OR m.state = {CANCELLING} OR @all::boolean AS listed
+    FROM judged j LEFT JOIN made m USING (id)
+)
+SELECT coalesce(l.id, 0), coalesce(l.parent, 0), l.kind, l.state, l.outcome, l.checked_in, coalesce(l.made, false),
+       total.children, total.unlisted, coalesce(last.parent, 0), coalesce(last.id, 0)
+FROM (SELECT count(*) AS children, count(*) FILTER (WHERE NOT listed) AS unlisted FROM reported) total
+LEFT JOIN (SELECT parent, id FROM reported ORDER BY parent DESC, id DESC LIMIT 1) last ON true
+LEFT JOIN reported l ON l.listed
+ORDER BY l.parent, l.id`
+
+// CancelChildren implements [cancel.ChildCanceller].
+func (s *Store) CancelChildren(ctx context.Context, c cancel.ChildCancel) (cancel.ChildPage, error) {
+	if c.Query.Parents[0] == 0 { // no cascade begins at what has no parent
+		return cancel.ChildPage{}, fmt.Errorf("postgres: requests without a parent: %w", errors.ErrUnsupported)
+	}
+	if s.audited || c.All {
+		return s.cancelPageOf(ctx, c)
+	}
+	ended, left, err := s.end(ctx, c)
+	if err != nil || left == 0 {
+		return ended, err
+	}
+	c.Query.Limit -= ended.Cancelled
+	page, err := s.cancelPageOf(ctx, c)
+	page.Cancelled += ended.Cancelled
+	if page.Last.Compare(ended.Last) < 0 {
+		page.Last = ended.Last
+	}
+	return page, err
+}
+
+// end makes those children CANCELLED that become so at once. It returns how many of
+// the page are left to do.
+func (s *Store) end(ctx context.Context, c cancel.ChildCancel) (page cancel.ChildPage, left int, err error) {
+	err = s.again(ctx, func() error {
+		var children int
+		err := s.db.QueryRow(ctx, s.endPage, pageArgs(c.Query)).Scan(&children, &page.Cancelled, &page.Last.Parent, &page.Last.ID)
+		page.More = children == c.Query.Limit
+		left = children - page.Cancelled
+		return err
+	})
+	return page, left, err
+}
+
+// cancelPageOf cancels all children of the page.
+func (s *Store) cancelPageOf(ctx context.Context, c cancel.ChildCancel) (cancel.ChildPage, error) {
+	page, lost, err := s.cancel(ctx, s.cancelPage, c, pageArgs(c.Query))
+	if err != nil || len(lost) == 0 {
+		return page, err
+	}
+	rest, lost, err := s.cancel(ctx, s.cancelThese, c, pgx.NamedArgs{"ids": lost})
+	if err == nil && len(lost) > 0 {
+		err = fmt.Errorf("postgres: requests %d were locked and have changed all the same", lost)
+	}
+	page.Cancelled += rest.Cancelled
+	page.Changes = append(page.Changes, rest.Changes...)
+	slices.SortFunc(page.Changes, func(a, b cancel.Change) int {
+		return cancel.Cursor{Parent: a.Old.Parent, ID: a.Old.ID}.Compare(cancel.Cursor{Parent: b.Old.Parent, ID: b.Old.ID})
+	})
+	return page, err
+}
+
+// cancel sends a statement that cancels a page of children. It returns the ids of
+// those that it has left alone because others had changed them meanwhile.
+func (s *Store) cancel(ctx context.Context, sql string, c cancel.ChildCancel, args pgx.NamedArgs) (page cancel.ChildPage, lost []lifecycle.ID, err error) {
+	args["all"] = c.All
+	args["root"], args["actor"], args["reason"], args["at"] = c.Cause.Root, c.Cause.Actor, c.Cause.Reason, c.Cause.Time
+	err = s.again(ctx, func() error {
+		page, lost = cancel.ChildPage{}, nil
+		rows, err := s.db.Query(ctx, sql, args)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		var made bool
+		var children int
+		reader := newReader(&made, &children, &page.Cancelled, &page.Last.Parent, &page.Last.ID)
+		for rows.Next() {
+			r, err := reader.read(rows)
+			if err != nil {
+				return err
+			}
+			page.More = children == c.Query.Limit
+			switch d, decided := decisions[kindAndState{r.Kind, r.State}]; {
+			case r.ID == 0: // the list is empty
+			case made:
+				ch := cancel.Change{Old: r, Trigger: lifecycle.TriggerCancel, State: d.State, Outcome: d.Outcome, CheckedIn: r.CheckedIn, Cause: c.Cause}
+				if d.State == lifecycle.StateCancelling {
+					ch.CheckedIn = c.Cause.Time
+				}
+				page.Changes = append(page.Changes, ch)
+			case r.State == lifecycle.StateCancelling:
+				page.Changes = append(page.Changes, cancel.Change{Old: r, State: r.State, Outcome: r.Outcome, CheckedIn: r.CheckedIn})
+			case decided:
+				lost = append(lost, r.ID)
+			default: // nothing has been written
+				return fmt.Errorf("postgres: request %d is of an unknown kind: %w", r.ID, errors.ErrUnsupported)
+			}
+		}
+		return rows.Err()
+	})
+	return page, lost, err
+}
+
+type kindAndState struct {
+	kind  lifecycle.Kind
+	state lifecycle.State
+}
+
+// decisions are the rules by which cancelSQL decides.
+var decisions = func() map[kindAndState]cancel.Decision {
+	m := map[kindAndState]cancel.Decision{}
+	for d := range cancel.Decisions() {
+		m[kindAndState{d.Kind, d.From}] = d
+	}
+	return m
+}()
