@@ -36,7 +36,8 @@ func get(ctx context.Context, q querier, id lifecycle.ID) (lifecycle.Request, er
 // an index, merges them and stops at the limit: no page costs more than its rows.
 // The first half is the rest of the parent at which the page before ended, the second
 // the parents behind it. (One condition on (parent, id) for both would make SQLite
-// pass over all rows of that parent again.)
+// pass over all rows of that parent again. And a bare ?5 for the limit would make it read
+// the statement again each time, to see whether there is a better plan for that limit.)
 //
 // Its parameters are those of childrenArgs.
 func childrenOf(columns string, states lifecycle.StateSet) string {
@@ -50,7 +51,7 @@ func childrenOf(columns string, states lifecycle.StateSet) string {
 		UNION ALL
 		SELECT %[1]s FROM requests
 		WHERE parent IN (SELECT value FROM json_each(?3)) AND state IN (SELECT value FROM json_each(?4)) %[2]s
-		ORDER BY parent, id LIMIT ?5`, columns, live)
+		ORDER BY parent, id LIMIT +?5`, columns, live)
 }
 
 func childrenArgs(q cancel.ChildQuery) ([]any, error) {
@@ -99,40 +100,31 @@ func (s *Store) Children(ctx context.Context, q cancel.ChildQuery) ([]lifecycle.
 func (s *Store) Apply(ctx context.Context, changes []cancel.Change) ([]bool, error) {
 	made := make([]bool, len(changes))
 	err := s.write(ctx, func(tx *sql.Tx) error {
-		update, err := tx.PrepareContext(ctx, `
-			UPDATE requests SET state = ?, outcome = ?, checked_in = ?, cause = coalesce(cause, ?)
-			WHERE id = ? AND state = ? AND outcome IS ? AND checked_in IS ?`)
-		if err != nil {
-			return err
-		}
-		defer update.Close()
-		audit, err := tx.PrepareContext(ctx, `
-			INSERT INTO changes (cause, request, trigger, old_state, state, outcome) VALUES (?, ?, ?, ?, ?, ?)`)
-		if err != nil {
-			return err
-		}
-		defer audit.Close()
 		causes := map[cancel.Cause]int64{} // most batches have one
 		for i, ch := range changes {
 			cause, ok := causes[ch.Cause]
 			if !ok {
+				var err error
 				if cause, err = insertCause(ctx, tx, ch.Cause); err != nil {
 					return err
 				}
 				causes[ch.Cause] = cause
 			}
-			result, err := update.ExecContext(ctx, ch.State, name(ch.Outcome), micros(ch.CheckedIn), cause,
-				ch.Old.ID, ch.Old.State, name(ch.Old.Outcome), micros(ch.Old.CheckedIn))
+			n, err := count(tx.ExecContext(ctx, `
+				UPDATE requests SET state = ?, outcome = ?, checked_in = ?, cause = coalesce(cause, ?)
+				WHERE id = ? AND state = ? AND outcome IS ? AND checked_in IS ?`,
+				ch.State, name(ch.Outcome), micros(ch.CheckedIn), cause,
+				ch.Old.ID, ch.Old.State, name(ch.Old.Outcome), micros(ch.Old.CheckedIn)))
 			if err != nil {
 				return err
 			}
-			if n, err := result.RowsAffected(); err != nil {
-				return err
-			} else if n == 0 {
+			if n == 0 {
 				continue
 			}
-			trigger := sql.Null[string]{V: ch.Trigger.String(), Valid: ch.Trigger != 0}
-			if _, err := audit.ExecContext(ctx, cause, ch.Old.ID, trigger, ch.Old.State, ch.State, name(ch.Outcome)); err != nil {
+			_, err = tx.ExecContext(ctx, `
+				INSERT INTO changes (cause, request, trigger, old_state, state, outcome) VALUES (?, ?, ?, ?, ?, ?)`,
+				cause, ch.Old.ID, sql.Null[string]{V: ch.Trigger.String(), Valid: ch.Trigger != 0}, ch.Old.State, ch.State, name(ch.Outcome))
+			if err != nil {
 				return err
 			}
 			made[i] = true

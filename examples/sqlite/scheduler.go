@@ -14,21 +14,22 @@ import (
 // here; one that submits new work calls [Store.Submit].
 func (s *Store) Insert(ctx context.Context, requests ...lifecycle.Request) error {
 	return s.write(ctx, func(tx *sql.Tx) error {
-		insert, err := tx.PrepareContext(ctx, "INSERT INTO requests ("+columns+") VALUES (?, ?, ?, ?, ?, ?)")
-		if err != nil {
-			return err
-		}
-		defer insert.Close()
 		for _, r := range requests {
 			if err := r.Validate(); err != nil {
 				return err
 			}
-			if _, err := insert.ExecContext(ctx, r.ID, r.Parent, r.Kind, r.State, name(r.Outcome), micros(r.CheckedIn)); err != nil {
+			if err := insert(ctx, tx, r); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+func insert(ctx context.Context, tx *sql.Tx, r lifecycle.Request) error {
+	_, err := tx.ExecContext(ctx, "INSERT INTO requests ("+columns+") VALUES (?, ?, ?, ?, ?, ?)",
+		r.ID, r.Parent, r.Kind, r.State, name(r.Outcome), micros(r.CheckedIn))
+	return err
 }
 
 // Submit stores a new request, if its parent, should it have one, admits a child at this
@@ -51,9 +52,7 @@ func (s *Store) Submit(ctx context.Context, r lifecycle.Request) error {
 				return esserrors.UnsupportedState("submit", int64(p.ID), p.Kind.String(), p.State.String())
 			}
 		}
-		_, err := tx.ExecContext(ctx, "INSERT INTO requests (id, parent, kind, state) VALUES (?, ?, ?, ?)",
-			r.ID, r.Parent, r.Kind, r.State)
-		return err
+		return insert(ctx, tx, r)
 	})
 }
 

@@ -8,7 +8,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -37,12 +36,6 @@ type Store struct {
 	// Readers see the last state that was committed before they began, and neither
 	// wait for the writer nor hold it up.
 	readers *sql.DB
-
-	// To read a statement takes SQLite longer than to carry out most of these, so that
-	// a connection does it once. What they are for see their texts, in prepare.
-	get, children, liveChildren, cancelling, cause             *sql.Stmt // for readers
-	reget, insert, fire, hasLive, insertCause, apply, audit    *sql.Stmt // for the writer
-	clearPage, fillPage, lastOfPage, decide, auditPage, update *sql.Stmt // for the writer
 }
 
 var (
@@ -82,7 +75,7 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: %w", err)
 	}
-	s := &Store{writer: sql.OpenDB(writerConnector{writer}), readers: sql.OpenDB(readers)}
+	s := &Store{writer: sql.OpenDB(connector{writer, connection + decisions}), readers: sql.OpenDB(connector{readers, ""})}
 	s.writer.SetMaxOpenConns(1)
 	s.readers.SetMaxOpenConns(maxReaders)
 	s.readers.SetMaxIdleConns(maxReaders)
@@ -90,45 +83,90 @@ func Open(ctx context.Context, path string) (*Store, error) {
 		_, err := tx.ExecContext(ctx, schema)
 		return err
 	})
-	if err == nil {
-		err = failed(ctx, s.prepare(ctx))
-	}
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-// prepare prepares the statements.
-func (s *Store) prepare(ctx context.Context) error {
-	for _, p := range []struct {
-		statement **sql.Stmt
-		pool      *sql.DB
-		text      string
-	}{
-		{&s.get, s.readers, getText},
-		{&s.children, s.readers, childrenText(columns, false)},
-		{&s.liveChildren, s.readers, childrenText(columns, true)},
-		{&s.cancelling, s.readers, cancellingText},
-		{&s.cause, s.readers, causeText},
-		{&s.reget, s.writer, getText},
-		{&s.insert, s.writer, insertText},
-		{&s.fire, s.writer, fireText},
-		{&s.hasLive, s.writer, hasLiveText},
-		{&s.insertCause, s.writer, insertCauseText},
-		{&s.apply, s.writer, applyText},
-		{&s.audit, s.writer, auditText},
-		{&s.clearPage, s.writer, clearPageText},
-		{&s.fillPage, s.writer, fillPageText},
-		{&s.lastOfPage, s.writer, lastOfPageText},
-		{&s.decide, s.writer, decideText},
-		{&s.auditPage, s.writer, auditPageText},
-		{&s.update, s.writer, updateText},
-	} {
-		var err error
-		if *p.statement, err = p.pool.PrepareContext(ctx, p.text); err != nil {
-			return err
+// dsn names the file to the driver. The busy timeout is how long to wait for a lock of
+// another process; the context of a call may end it sooner. It is longer than any
+// transaction here takes, because who polls for a lock may find it taken many times.
+func dsn(path string, options url.Values) string {
+	options.Set("_busy_timeout", "60000")
+	u := url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: options.Encode()}
+	return u.String()
+}
+
+// Close closes the file.
+func (s *Store) Close() error {
+	return errors.Join(s.writer.Close(), s.readers.Close())
+}
+
+// decisions fills the table of that name with the rules.
+var decisions = func() string {
+	var b strings.Builder
+	for d := range cancel.Decisions() {
+		outcome := "NULL"
+		if d.Outcome != 0 {
+			outcome = fmt.Sprintf("'%v'", d.Outcome)
 		}
+		fmt.Fprintf(&b, "INSERT INTO decisions VALUES ('%v', '%v', '%v', %s);\n", d.Kind, d.From, d.State, outcome)
 	}
-	return nil
+	return b.String()
+}()
+
+// write runs do in one transaction that has the lock for writing from the beginning.
+func (s *Store) write(ctx context.Context, do func(*sql.Tx) error) error {
+	tx, err := s.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return failed(ctx, err)
+	}
+	defer func() { _ = tx.Rollback() }() // does nothing after the commit
+	if err := do(tx); err != nil {
+		return failed(ctx, err)
+	}
+	return failed(ctx, tx.Commit())
+}
+
+// failed names the package in err. It adds the error of a ctx that is done, because the
+// driver may say only that it was interrupted.
+func failed(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil && !errors.Is(err, ctx.Err()):
+		return fmt.Errorf("sqlite: %w: %w", ctx.Err(), err)
+	default:
+		return fmt.Errorf("sqlite: %w", err)
+	}
+}
+
+// columns are those of a request, in the order of scan.
+const columns = "id, parent, kind, state, outcome, checked_in"
+
+func scan(row interface{ Scan(...any) error }, more ...any) (lifecycle.Request, error) {
+	var r lifecycle.Request
+	var outcome sql.Null[lifecycle.State]
+	var checkedIn sql.Null[int64]
+	err := row.Scan(append([]any{&r.ID, &r.Parent, &r.Kind, &r.State, &outcome, &checkedIn}, more...)...)
+	r.Outcome, r.CheckedIn = outcome.V, timeOf(checkedIn)
+	return r, err
+}
+
+// name returns the name of s, and NULL for none.
+func name(s lifecycle.State) sql.Null[string] {
+	return sql.Null[string]{V: s.String(), Valid: s != 0}
+}
+
+// micros returns t as it is kept: package cancel writes whole microseconds.
+func micros(t time.Time) sql.Null[int64] {
+	return sql.Null[int64]{V: t.UnixMicro(), Valid: !t.IsZero()}
+}
+
+func timeOf(micros sql.Null[int64]) time.Time {
+	if !micros.Valid {
+		return time.Time{}
+	}
+	return time.UnixMicro(micros.V).UTC()
 }
