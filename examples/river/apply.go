@@ -20,14 +20,15 @@ import (
 // waits for the first and then looks at the job again: if it is not in the old state any
 // more it is left alone.
 //
-// Every change is the consequence of a cancel, and so every job is marked. The cause is
-// kept that made the job CANCELLING or CANCELLED: if somebody has made River retry the job
-// after that, and it is cancelled anew, it is the new one.
+// What is cancelled is marked. The cause is kept that made the job CANCELLING or CANCELLED: if
+// somebody has made River retry the job after that, and it is cancelled anew, it is the new
+// one.
 var applySQL = `
 UPDATE {schema}river_job j
 SET state = coalesce(@at::text::{schema}river_job_state, j.state),
     finalized_at = CASE WHEN @final::boolean THEN now() END,
-    metadata = jsonb_build_object('` + mark + `', coalesce(nullif(@time::text, '')::timestamptz, now())) || j.metadata || jsonb_build_object('ess', jsonb_strip_nulls(
+    metadata = CASE WHEN @mark::boolean THEN jsonb_build_object('` + mark + `', coalesce(nullif(@time::text, '')::timestamptz, now())) ELSE '{}' END
+        || j.metadata || jsonb_build_object('ess', jsonb_strip_nulls(
         coalesce(` + noteSQL + `, '{}') || jsonb_build_object(
             'state', @note::text,
             'outcome', @outcome::text,
@@ -48,7 +49,7 @@ func (s *Store) Apply(ctx context.Context, changes []cancel.Change) ([]bool, err
 	for i, ch := range changes {
 		id := int64(ch.Old.ID)
 		index[id] = i
-		ch.Old.ID, ch.Old.Parent, ch.Old.Kind, ch.Old.Version = 0, 0, 0, ""
+		ch.Old.ID, ch.Old.Parent, ch.Old.Version = 0, 0, ""
 		sorts[ch] = append(sorts[ch], id)
 	}
 	var made []bool
@@ -80,6 +81,7 @@ func changeArgs(ch cancel.Change) (pgx.NamedArgs, error) {
 	return pgx.NamedArgs{
 		"at": at, "note": note, "final": lifecycle.Terminal.Has(ch.State),
 		"outcome": orNull(ch.Outcome), "checked_in": timeText(ch.CheckedIn),
+		"mark": ch.State == lifecycle.StateCancelling || ch.State == lifecycle.StateCancelled,
 		"time": timeText(ch.Cause.Time), "cause": string(cause),
 		"anew":      ch.Trigger == lifecycle.TriggerCancel && ch.Old.State != ch.State,
 		"old_state": ch.Old.State.String(), "old_outcome": orNull(ch.Old.Outcome), "old_checked_in": timeOrNull(ch.Old.CheckedIn),
@@ -91,9 +93,7 @@ func changeArgs(ch cancel.Change) (pgx.NamedArgs, error) {
 func target(ch cancel.Change) (at, note *string) {
 	switch {
 	case ch.State != lifecycle.StateCancelling:
-		// Package cancel writes no live state but CANCELLING, and the others are in the
-		// same place for every kind.
-		river, state := place(lifecycle.KindChild, ch.State)
+		river, state := place(ch.Old.Kind, ch.State)
 		return new(string(river)), orNull(state)
 	case ch.Outcome != 0:
 		// Nothing of it is to run, and River must not end it before its children.

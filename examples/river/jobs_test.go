@@ -1,0 +1,376 @@
+package essriver_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivertype"
+
+	"example.com/ess/cancel"
+	essriver "example.com/ess/examples/river"
+	"example.com/ess/lifecycle"
+)
+
+var order = cancel.Order{Actor: "ann", Reason: "wrong ledger"}
+
+func (w *world) cancel(id lifecycle.ID) cancel.Result {
+	w.Helper()
+	o := order
+	o.ID = id
+	res, err := w.jobs.Cancel(context.Background(), o)
+	if err != nil {
+		w.Fatal(err)
+	}
+	if res.InterruptErr != nil {
+		w.Fatal(res.InterruptErr)
+	}
+	return res
+}
+
+// Workers are told by whom and why, and each job ends as its worker says. Nothing is
+// retried, and the parents end last.
+func TestWorkersAnswer(t *testing.T) {
+	t.Parallel()
+	answers := []struct {
+		name   string
+		answer func(ctx context.Context) error
+		want   lifecycle.State
+		river  rivertype.JobState
+	}{
+		{"cause", context.Cause, lifecycle.StateCancelled, rivertype.JobStateCancelled},
+		{"context's error", func(ctx context.Context) error { return fmt.Errorf("stopped: %w", ctx.Err()) }, lifecycle.StateCancelled, rivertype.JobStateCancelled},
+		{"River's cancel", func(context.Context) error { return river.JobCancel(errors.New("enough")) }, lifecycle.StateCancelled, rivertype.JobStateCancelled},
+		{"snooze", func(context.Context) error { return river.JobSnooze(time.Second) }, lifecycle.StateCancelled, rivertype.JobStateCancelled},
+		{"done all the same", func(context.Context) error { return nil }, lifecycle.StateSucceeded, rivertype.JobStateCompleted},
+		{"an error", func(context.Context) error { return errors.New("disk full") }, lifecycle.StateError, rivertype.JobStateDiscarded},
+		{"panic", func(context.Context) error { panic("oops") }, lifecycle.StateError, rivertype.JobStateDiscarded},
+	}
+	w := newWorld(t, nil)
+	var mu sync.Mutex
+	causes := map[lifecycle.ID]error{}
+	for _, a := range answers {
+		w.worker.do[a.name] = func(ctx context.Context, job *river.Job[task]) error {
+			<-ctx.Done()
+			mu.Lock()
+			causes[lifecycle.ID(job.ID)] = context.Cause(ctx)
+			mu.Unlock()
+			return a.answer(ctx)
+		}
+	}
+	root := w.parent(0)
+	middle := w.parent(root)
+	ids := map[string]lifecycle.ID{}
+	for _, a := range answers {
+		ids[a.name] = w.insert(middle, a.name, nil)
+	}
+	w.start()
+	for _, id := range ids {
+		w.waitFor(id, lifecycle.StateRunning)
+	}
+
+	res := w.cancel(root)
+
+	if res.Interrupted != len(answers) {
+		t.Errorf("%d were told, want %d", res.Interrupted, len(answers))
+	}
+	w.waitFor(root, lifecycle.StateCancelled)
+	for _, a := range answers {
+		id := ids[a.name]
+		if got := w.state(id); got != a.want {
+			t.Errorf("%s: %v, want %v", a.name, got, a.want)
+		}
+		if got := w.row(id); got.State != a.river || got.FinalizedAt == nil {
+			t.Errorf("%s: River has it as %v, finalized at %v, want %v", a.name, got.State, got.FinalizedAt, a.river)
+		}
+		mu.Lock()
+		cancelled, ok := errors.AsType[*cancel.CancelledError](causes[id])
+		mu.Unlock()
+		if !ok || cancelled.ID != id || cancelled.Cause.Root != root || cancelled.Cause.Actor != "ann" || cancelled.Cause.Reason != "wrong ledger" {
+			t.Errorf("%s: cause = %v, want who and why", a.name, causes[id])
+		}
+	}
+	// River's completer comes after that, and changes nothing.
+	if err := w.client.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range answers {
+		if got := w.row(ids[a.name]); got.State != a.river || got.Attempt != 1 {
+			t.Errorf("%s: in the end River has it as %v, attempt %d, want %v", a.name, got.State, got.Attempt, a.river)
+		}
+	}
+}
+
+// Jobs that do not run are CANCELLED at once, and never start.
+func TestCancelBeforeStart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	started := make(chan int64, 10)
+	w.worker.do["start"] = func(_ context.Context, job *river.Job[task]) error {
+		started <- job.ID
+		return nil
+	}
+	root := w.parent(0)
+	ids := map[string]lifecycle.ID{
+		"available": w.insert(root, "start", nil),
+		"scheduled": w.insert(root, "start", &river.InsertOpts{ScheduledAt: time.Now().Add(time.Second)}),
+		"pending":   w.insert(root, "start", &river.InsertOpts{Pending: true}),
+		"retryable": w.insert(root, "start", nil),
+	}
+	if _, err := w.pool.Exec(t.Context(), `UPDATE river_job SET state = 'retryable', scheduled_at = now() + interval '1 second' WHERE id = $1`, ids["retryable"]); err != nil {
+		t.Fatal(err)
+	}
+
+	res := w.cancel(root)
+
+	if want := "5 cancelled"; res.Root.To != lifecycle.StateCancelled || res.Counts.String() != "4 cancelled, 1 settled" && res.Counts.String() != want {
+		t.Errorf("cancel: %v, %v", res.Root, res.Counts)
+	}
+	last := w.insert(0, "start", &river.InsertOpts{ScheduledAt: time.Now().Add(2 * time.Second)})
+	w.start()
+	w.waitFor(last, lifecycle.StateSucceeded) // River's scheduler has been at work
+	for name, id := range ids {
+		if got := w.row(id); got.State != rivertype.JobStateCancelled || got.Attempt != 0 {
+			t.Errorf("%s: %v, attempt %d", name, got.State, got.Attempt)
+		}
+	}
+	if got := <-started; got != int64(last) || len(started) > 0 {
+		t.Errorf("job %d has started", got)
+	}
+}
+
+// River goes on as ever with jobs that nobody cancels.
+func TestNobodyCancels(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil, func(c *river.Config) {
+		c.RetryPolicy = retryAtOnce{}
+	})
+	w.worker.do["retry"] = func(_ context.Context, job *river.Job[task]) error {
+		if job.Attempt < 3 {
+			return errors.New("not yet")
+		}
+		return nil
+	}
+	w.worker.do["fail"] = func(context.Context, *river.Job[task]) error { return errors.New("never") }
+	w.worker.do["panic"] = func(context.Context, *river.Job[task]) error { panic("never") }
+	w.worker.do["give up"] = func(context.Context, *river.Job[task]) error { return river.JobCancel(errors.New("no use")) }
+	var snoozed sync.Map
+	w.worker.do["snooze"] = func(_ context.Context, job *river.Job[task]) error {
+		if _, again := snoozed.LoadOrStore(job.ID, true); !again {
+			return river.JobSnooze(10 * time.Millisecond)
+		}
+		return nil
+	}
+	w.worker.do["in a transaction"] = func(ctx context.Context, job *river.Job[task]) error {
+		return pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
+			_, err := river.JobCompleteTx[*riverpgxv5.Driver](ctx, tx, job)
+			return err
+		})
+	}
+	w.worker.do["output"] = func(ctx context.Context, _ *river.Job[task]) error { return river.RecordOutput(ctx, "well") }
+	root := w.parent(0)
+	for _, parent := range []lifecycle.ID{0, root} {
+		for _, tt := range []struct {
+			do      string
+			want    rivertype.JobState
+			attempt int
+			errors  int
+		}{
+			{"end", rivertype.JobStateCompleted, 1, 0},
+			{"retry", rivertype.JobStateCompleted, 3, 2},
+			{"fail", rivertype.JobStateDiscarded, 4, 4},
+			{"panic", rivertype.JobStateDiscarded, 4, 4},
+			{"give up", rivertype.JobStateCancelled, 1, 1},
+			{"snooze", rivertype.JobStateCompleted, 1, 0},
+			{"in a transaction", rivertype.JobStateCompleted, 1, 0},
+			{"output", rivertype.JobStateCompleted, 1, 0},
+		} {
+			id := w.insert(parent, tt.do, &river.InsertOpts{MaxAttempts: 4})
+			t.Cleanup(func() {
+				// The world has stopped.
+				got := w.row(id)
+				if got.State != tt.want || got.Attempt != tt.attempt || len(got.Errors) != tt.errors {
+					t.Errorf("%s below %d: %v, attempt %d, %d errors, want %v, %d, %d", tt.do, parent, got.State, got.Attempt, len(got.Errors), tt.want, tt.attempt, tt.errors)
+				}
+				if tt.do == "output" && string(got.Output()) != `"well"` {
+					t.Errorf("output = %s", got.Output())
+				}
+			})
+		}
+	}
+	w.start()
+	until(t, "all have ended", func() bool {
+		live, err := w.jobs.Children(t.Context(), cancel.ChildQuery{Parents: []lifecycle.ID{0, root}, States: lifecycle.Live, Limit: 100})
+		return err == nil && len(live) == 1 // the parent
+	})
+	if got := w.state(root); got != lifecycle.StateRunning {
+		t.Errorf("the parent is %v", got)
+	}
+}
+
+type retryAtOnce struct{}
+
+func (retryAtOnce) NextRetry(*rivertype.JobRow) time.Time { return time.Now().Add(time.Millisecond) }
+
+// around is a middleware of the user's, outside of ours.
+type around struct {
+	river.MiddlewareDefaults
+	before, after func(job *rivertype.JobRow)
+}
+
+func (a *around) Work(ctx context.Context, job *rivertype.JobRow, doInner func(context.Context) error) error {
+	if a.before != nil {
+		a.before(job)
+	}
+	err := doInner(ctx)
+	if a.after != nil {
+		a.after(job)
+	}
+	return err
+}
+
+func outside(a *around) func(*river.Config) {
+	return func(c *river.Config) { c.Middleware = append([]rivertype.Middleware{a}, c.Middleware...) }
+}
+
+// A job that is cancelled when River has it RUNNING, but has not called its worker yet, ends
+// without it.
+func TestCancelBetweenFetchAndWork(t *testing.T) {
+	t.Parallel()
+	a := &around{}
+	w := newWorld(t, nil, outside(a))
+	root := w.parent(0)
+	id := w.insert(root, "never", nil)
+	a.before = func(*rivertype.JobRow) { w.cancel(root) }
+	w.worker.do["never"] = func(context.Context, *river.Job[task]) error {
+		t.Error("the worker has been called")
+		return nil
+	}
+	w.start()
+	w.waitFor(root, lifecycle.StateCancelled)
+	if got := w.state(id); got != lifecycle.StateCancelled {
+		t.Errorf("the job is %v", got)
+	}
+}
+
+// A cancel that comes when the worker has returned, and River has not yet written how: River
+// has the last word, does not retry the job, and its parent ends.
+func TestCancelBetweenWorkAndCompletion(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		do   string
+		want lifecycle.State
+	}{
+		{"end", lifecycle.StateSucceeded},
+		{"fail", lifecycle.StateCancelled},
+		{"snooze", lifecycle.StateCancelled},
+	} {
+		t.Run(tt.do, func(t *testing.T) {
+			t.Parallel()
+			a := &around{}
+			w := newWorld(t, nil, outside(a))
+			w.worker.do["fail"] = func(context.Context, *river.Job[task]) error { return errors.New("never") }
+			w.worker.do["snooze"] = func(context.Context, *river.Job[task]) error { return river.JobSnooze(time.Hour) }
+			root := w.parent(0)
+			id := w.insert(root, tt.do, nil)
+			a.after = func(*rivertype.JobRow) {
+				w.cancel(root)
+				if got := w.state(root); got != lifecycle.StateCancelling {
+					t.Errorf("the parent is %v, want CANCELLING", got)
+				}
+			}
+			w.start()
+			w.waitFor(root, lifecycle.StateCancelled)
+			if got := w.state(id); got != tt.want {
+				t.Errorf("the job is %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+// A worker that completes its job in a transaction, although it has been cancelled.
+func TestCompleteInTransaction(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.worker.do["complete"] = func(ctx context.Context, job *river.Job[task]) error {
+		<-ctx.Done()
+		ctx = context.WithoutCancel(ctx)
+		return pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
+			_, err := river.JobCompleteTx[*riverpgxv5.Driver](ctx, tx, job)
+			return err
+		})
+	}
+	root := w.parent(0)
+	id := w.insert(root, "complete", nil)
+	w.start()
+	w.waitFor(id, lifecycle.StateRunning)
+	w.cancel(root)
+	w.waitFor(root, lifecycle.StateCancelled)
+	if got := w.state(id); got != lifecycle.StateSucceeded {
+		t.Errorf("the job is %v, want SUCCEEDED", got)
+	}
+}
+
+// A client that has not heard of the cancel finds it by itself: the mark is River's own. And
+// River's own cancel is one too.
+func TestRiverTells(t *testing.T) {
+	t.Parallel()
+	deaf := &essriver.Options{Cancel: cancel.Options{
+		Interrupter: cancel.InterrupterFunc(func(context.Context, []lifecycle.ID, cancel.Cause) error { return nil }),
+	}}
+	w := newWorld(t, deaf, func(c *river.Config) { c.PollOnly = true })
+	causes := make(chan error, 2)
+	w.worker.do["wait"] = func(ctx context.Context, _ *river.Job[task]) error {
+		<-ctx.Done()
+		causes <- context.Cause(ctx)
+		return ctx.Err()
+	}
+	root := w.parent(0)
+	first, second := w.insert(root, "wait", nil), w.insert(root, "wait", nil)
+	w.start()
+	w.waitFor(first, lifecycle.StateRunning)
+	w.waitFor(second, lifecycle.StateRunning)
+
+	if _, err := w.client.JobCancel(t.Context(), int64(first)); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := (<-causes).Error(), fmt.Sprintf("request %d was cancelled", first); got != want {
+		t.Errorf("River's JobCancel: %s, want %s", got, want)
+	}
+	w.cancel(root)
+	if got, want := (<-causes).Error(), fmt.Sprintf(`request %d was cancelled by "ann": wrong ledger`, second); got != want {
+		t.Errorf("Cancel: %s, want %s", got, want)
+	}
+	w.waitFor(root, lifecycle.StateCancelled)
+}
+
+// A client that stops ends the contexts of its workers, which is no cancel: the jobs are
+// worked again.
+func TestStopIsNoCancel(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	causes := make(chan error, 1)
+	w.worker.do["wait"] = func(ctx context.Context, _ *river.Job[task]) error {
+		<-ctx.Done()
+		causes <- context.Cause(ctx)
+		return ctx.Err()
+	}
+	id := w.insert(0, "wait", nil)
+	w.start()
+	w.waitFor(id, lifecycle.StateRunning)
+	if err := w.client.StopAndCancel(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-causes; err == nil || errors.As(err, new(*cancel.CancelledError)) {
+		t.Errorf("cause = %v", err)
+	}
+	if got := w.row(id); got.State != rivertype.JobStateAvailable || got.Attempt != 0 {
+		t.Errorf("the job is %v, attempt %d, want available, 0", got.State, got.Attempt)
+	}
+}
