@@ -142,17 +142,16 @@ func (j *Jobs) Run(ctx context.Context, client *river.Client[pgx.Tx]) error {
 	defer stop()
 	tick := time.NewTicker(j.opts.Every)
 	defer tick.Stop()
-	for now := true; ; now = false {
-		if now {
-			_, err := j.Resume(ctx, nil)
-			j.trouble(err)
-		}
+	resume := func() {
+		_, err := j.Resume(ctx, nil)
+		j.trouble(err)
+	}
+	for resume(); ; {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
-			_, err := j.Resume(ctx, nil)
-			j.trouble(err)
+			resume()
 		case event, ok := <-events:
 			if !ok {
 				events = nil // the client has stopped
