@@ -3,6 +3,8 @@ package cancel
 import (
 	"context"
 	"errors"
+	"iter"
+	"time"
 
 	esserrors "example.com/ess/errors"
 	"example.com/ess/lifecycle"
@@ -55,13 +57,40 @@ func (c *Canceller) Force(ctx context.Context, order Order) (Result, error) {
 		return o.end(ctx, Result{}, err)
 	}
 	res, err := o.answer(ctx, lifecycle.TriggerForce, lifecycle.StateCancelled, func(r lifecycle.Request) error {
-		wait := r.CheckedIn.Add(o.c.opts.Grace).Sub(o.c.opts.Now())
-		if wait > 0 && !r.CheckedIn.IsZero() {
+		if wait := o.c.graceLeft(r); wait > 0 {
 			return esserrors.TooEarly(o.name, int64(o.id), wait)
 		}
 		return nil
 	})
 	return o.end(ctx, res, err)
+}
+
+// graceLeft returns how long Force has to wait for the work of r.
+func (c *Canceller) graceLeft(r lifecycle.Request) time.Duration {
+	if r.CheckedIn.IsZero() {
+		return 0 // nobody knows since when: it was not this package that cancelled it
+	}
+	return max(0, r.CheckedIn.Add(c.opts.Grace).Sub(c.opts.Now()))
+}
+
+// Overdue returns the requests that [Canceller.Force] would end now: those whose work
+// has not answered, nor checked in, for the time of [Options.Grace] (documented for
+// ESS's forceCancel; that they can be listed is a decision). Whether the work is gone
+// is for the caller to find out.
+//
+// It finds them as [Cancelling] does, whose remarks on errors and changes hold for
+// it, too.
+func (c *Canceller) Overdue(ctx context.Context) iter.Seq2[Unfinished, error] {
+	return func(yield func(Unfinished, error) bool) {
+		for u, err := range cancelling(ctx, c.repo, c.opts.PageSize) {
+			if err == nil && (!unanswered(u.Request) || c.graceLeft(u.Request) > 0) {
+				continue
+			}
+			if !yield(u, err) {
+				return
+			}
+		}
+	}
 }
 
 // answer records outcome as the answer of the request's own work and settles what

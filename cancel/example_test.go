@@ -193,6 +193,41 @@ func ExampleCancelling() {
 	// 44 cancelled by ann
 }
 
+func ExampleChildren() {
+	ctx := context.Background()
+	live := cancel.ChildQuery{Parents: []lifecycle.ID{42}, States: lifecycle.Live}
+	for r, err := range cancel.Children(ctx, nightly(), live) {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(r.ID, r.State)
+	}
+	// Output:
+	// 43 WAIT
+	// 44 RUNNING
+}
+
+func ExampleCanceller_Overdue() {
+	ctx := context.Background()
+	now := time.Date(2026, 3, 31, 22, 0, 0, 0, time.UTC)
+	canceller := cancel.New(nightly(), &cancel.Options{Now: func() time.Time { return now }})
+	if _, err := canceller.Cancel(ctx, cancel.Order{ID: 42}); err != nil {
+		fmt.Println(err)
+	}
+
+	now = now.Add(30 * time.Minute)
+	for u, err := range canceller.Overdue(ctx) {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(u.Request.ID, "has been silent since", u.Request.CheckedIn.Format(time.TimeOnly))
+	}
+	// Output:
+	// 44 has been silent since 22:00:00
+}
+
 func ExampleWorkers() {
 	ctx := context.Background()
 	repo := nightly()

@@ -47,17 +47,15 @@ type CauseReader interface {
 	Cause(ctx context.Context, id lifecycle.ID) (Cause, error)
 }
 
-const defaultPageSize = 1000
-
 // Cancelling returns the requests in repo that are CANCELLING, such as those
 // whose work may never answer: see [lifecycle.Request.CheckedIn] and
 // [Canceller.Force].
 //
 // It uses [CancellingLister] if repo has it and otherwise walks the live requests
 // from those without a parent downwards, and then gives no causes. An error is
-// yielded once, with a zero Unfinished, and ends the sequence. The caller may stop at any time, and may change
-// requests meanwhile; one that becomes CANCELLING meanwhile may or may not be
-// returned.
+// yielded once, with a zero Unfinished, and ends the sequence. The caller may stop at
+// any time, and may change requests meanwhile; one that becomes CANCELLING meanwhile
+// may or may not be returned.
 func Cancelling(ctx context.Context, repo Repository) iter.Seq2[Unfinished, error] {
 	return cancelling(ctx, repo, defaultPageSize)
 }
@@ -104,22 +102,16 @@ func walkCancelling(ctx context.Context, repo Repository, pageSize int, yield fu
 		var next []lifecycle.ID
 		for parents := range slices.Chunk(level, pageSize) {
 			q := ChildQuery{Parents: parents, States: lifecycle.Live, Limit: pageSize}
-			for {
-				page, err := children(ctx, repo, &q)
+			for r, err := range Children(ctx, repo, q) {
 				if err != nil {
 					return err
 				}
-				if len(page) == 0 {
-					break
+				if r.State == lifecycle.StateCancelling && !yield(Unfinished{Request: r}, nil) {
+					return nil
 				}
-				for _, r := range page {
-					if r.State == lifecycle.StateCancelling && !yield(Unfinished{Request: r}, nil) {
-						return nil
-					}
-					if r.Kind.HasChildren() && !seen[r.ID] {
-						seen[r.ID] = true
-						next = append(next, r.ID)
-					}
+				if r.Kind.HasChildren() && !seen[r.ID] {
+					seen[r.ID] = true
+					next = append(next, r.ID)
 				}
 			}
 		}
@@ -127,28 +119,4 @@ func walkCancelling(ctx context.Context, repo Repository, pageSize int, yield fu
 		level = next
 	}
 	return nil
-}
-
-// children reads the next page of q and moves q behind it. It does not trust
-// the store: a page that is too long, out of order or not what was asked for is an
-// error, and so every loop over pages ends.
-func children(ctx context.Context, repo Repository, q *ChildQuery) ([]lifecycle.Request, error) {
-	page, err := repo.Children(ctx, *q)
-	if err != nil {
-		return nil, err
-	}
-	if len(page) > q.Limit {
-		return nil, fmt.Errorf("cancel: Children returned %d requests, the limit is %d", len(page), q.Limit)
-	}
-	for _, r := range page {
-		at := Cursor{r.Parent, r.ID}
-		if at.Compare(q.After) <= 0 {
-			return nil, fmt.Errorf("cancel: Children returned request %d of parent %d out of order", r.ID, r.Parent)
-		}
-		if _, ok := slices.BinarySearch(q.Parents, r.Parent); !ok || r.State.Valid() && !q.States.Has(r.State) {
-			return nil, fmt.Errorf("cancel: Children returned request %d of parent %d in state %v, which was not asked for", r.ID, r.Parent, r.State)
-		}
-		q.After = at
-	}
-	return page, nil
 }

@@ -150,7 +150,7 @@ var libraryMutants = []libraryMutant{
 	},
 	{
 		"force does not wait", "acknowledge.go",
-		"if wait > 0 && !r.CheckedIn.IsZero() {", "if wait > 0 && r.CheckedIn.IsZero() {",
+		"if wait := o.c.graceLeft(r); wait > 0 {", "if wait := o.c.graceLeft(r); wait > o.c.opts.Grace {",
 	},
 	{
 		"resume does not go below what it finds", "resume.go",
