@@ -22,9 +22,10 @@ func TestChildren(t *testing.T) {
 	for limit := range 6 {
 		for i, a := range after {
 			q.Limit, q.After = limit, a
+			children := cancel.Children(t.Context(), repo, q)
 			for range 2 { // each range begins anew
 				var got []lifecycle.ID
-				for r, err := range cancel.Children(t.Context(), repo, q) {
+				for r, err := range children {
 					must(t, err)
 					got = append(got, r.ID)
 				}
