@@ -6,120 +6,17 @@
 //
 //	go run ./examples/httpservice -addr 127.0.0.1:8080 -operators ann
 //
-// Of its files, service.go has the endpoints, negotiate.go chooses the media type,
-// jobs.go runs the requests, and this one starts and stops all of it.
+// All of it is in package service. This program keeps the requests in memory and forgets
+// them when it ends; the one in examples/sqlite/httpservice keeps them in a file.
 package main
 
 import (
 	"context"
-	"errors"
-	"flag"
-	"fmt"
-	"io"
-	"log/slog"
-	"net"
-	"net/http"
-	"os"
-	"os/signal"
-	"strings"
-	"sync"
-	"syscall"
-	"time"
 
 	"example.com/ess/cancel/memrepo"
+	"example.com/ess/examples/httpservice/service"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	// Any other store that Submit and Fire have been added to can stand here. This
-	// one forgets everything when the program ends.
-	repo := new(memrepo.Repo)
-	switch err := run(ctx, os.Args[1:], repo, os.Stderr); {
-	case errors.Is(err, flag.ErrHelp):
-	case err != nil:
-		fmt.Fprintf(os.Stderr, "httpservice: %v\n", err)
-		os.Exit(1)
-	}
-}
-
-// run serves until ctx ends.
-func run(ctx context.Context, args []string, repo store, stderr io.Writer) error {
-	flags := flag.NewFlagSet("httpservice", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	addr := flags.String("addr", "127.0.0.1:8080", "listen on this `address`")
-	drain := flags.Duration("drain", 5*time.Second, "when stopping, wait so `long` for calls to end")
-	cfg := newConfig(flags)
-	if err := flags.Parse(args); err != nil {
-		return err
-	}
-	if cfg.grace <= 0 || cfg.slots <= 0 || cfg.every <= 0 {
-		return errors.New("-grace, -slots and -every must be positive")
-	}
-	cfg.log = slog.New(slog.NewTextHandler(stderr, nil))
-	s, err := newService(ctx, repo, *cfg)
-	if err != nil {
-		return err
-	}
-	listener, err := net.Listen("tcp", *addr)
-	if err != nil {
-		return err
-	}
-	s.log.Info("listening", "addr", listener.Addr())
-	return s.serve(ctx, listener, *drain)
-}
-
-// newConfig returns what the flags, once they are parsed, say.
-func newConfig(flags *flag.FlagSet) *config {
-	cfg := &config{now: time.Now}
-	flags.DurationVar(&cfg.grace, "grace", 30*time.Minute, "how `long` forceCancel waits for work to answer")
-	flags.IntVar(&cfg.slots, "slots", 4, "run at most this `number` of requests at once")
-	flags.DurationVar(&cfg.every, "every", 5*time.Second, "how `often` to look for cancels that were cut off")
-	flags.Func("operators", "comma-separated `names` of those who may change anything; nobody by default", func(names string) error {
-		cfg.operators = strings.Split(names, ",")
-		return nil
-	})
-	return cfg
-}
-
-// serve serves on listener until ctx ends. Then it takes no more calls, waits for
-// those it has, cuts off the ones that have not ended after drain, and only then stops
-// the work: a call never finds the work gone. What was cut off, and the work that was
-// stopped, is in the store for the next start.
-func (s *service) serve(ctx context.Context, listener net.Listener, drain time.Duration) error {
-	workCtx, stopWork := context.WithCancel(context.WithoutCancel(ctx))
-	var work sync.WaitGroup
-	work.Go(func() { s.jobs.run(workCtx) })
-	defer work.Wait()
-	defer stopWork()
-
-	callCtx, stopCalls := context.WithCancel(workCtx)
-	defer stopCalls()
-	server := s.server()
-	server.BaseContext = func(net.Listener) context.Context { return callCtx }
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(listener) }()
-	select {
-	case err := <-failed:
-		return err
-	case <-ctx.Done():
-	}
-	s.log.Info("stopping")
-	defer time.AfterFunc(drain, stopCalls).Stop()
-	ctx, stop := context.WithTimeout(workCtx, drain+5*time.Second)
-	defer stop()
-	return errors.Join(server.Shutdown(ctx), server.Close())
-}
-
-// server returns a server that no slow or talkative client can keep busy.
-func (s *service) server() *http.Server {
-	return &http.Server{
-		Handler:           &s.mux,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       20 * time.Second,
-		WriteTimeout:      5 * time.Minute, // the longest that a cancel may take
-		IdleTimeout:       time.Minute,
-		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
-	}
+	service.Main(func(context.Context) (service.Store, error) { return new(memrepo.Repo), nil })
 }

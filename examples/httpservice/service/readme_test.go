@@ -1,4 +1,4 @@
-package main
+package service
 
 import (
 	"flag"
@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "rewrite the output in README.md")
 // TestREADME replays the session in README.md and compares what it prints.
 func TestREADME(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("README.md")
+	text, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func TestREADME(t *testing.T) {
 		t.Errorf("only %d commands were replayed", sh.commands)
 	}
 	if *update {
-		err = os.WriteFile("README.md", []byte(got), 0o644)
+		err = os.WriteFile("../README.md", []byte(got), 0o644)
 	} else if diff := cmp.Diff(string(text), got); diff != "" {
 		t.Errorf("README.md is not what happens (-README +got), -update rewrites it:\n%s", diff)
 	}

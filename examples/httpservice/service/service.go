@@ -1,4 +1,4 @@
-package main
+package service
 
 import (
 	"cmp"
@@ -21,8 +21,8 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// A store keeps the requests. memrepo.Repo is one.
-type store interface {
+// A Store keeps the requests. memrepo.Repo is one.
+type Store interface {
 	cancel.Repository
 	// Submit inserts a request if its parent, should it have one, admits a child.
 	Submit(ctx context.Context, r lifecycle.Request) error
@@ -43,7 +43,7 @@ type config struct {
 // A service answers the calls of the clients.
 type service struct {
 	config
-	store     store
+	store     Store
 	jobs      *dispatcher
 	canceller *cancel.Canceller
 	mux       http.ServeMux
@@ -55,7 +55,7 @@ const (
 	maxBody  = 1 << 20 // bytes of a tree that is submitted
 )
 
-func newService(ctx context.Context, repo store, cfg config) (*service, error) {
+func newService(ctx context.Context, repo Store, cfg config) (*service, error) {
 	s := &service{config: cfg, store: repo, jobs: &dispatcher{store: repo, config: cfg}}
 	s.canceller = cancel.New(repo, &cancel.Options{
 		Authorizer:  cancel.AuthorizerFunc(s.authorize),
@@ -185,7 +185,9 @@ func (s *service) read(r *http.Request) (int, any, error) {
 			return 0, nil, err
 		}
 	}
-	for c, err := range children(ctx, s.store, id, after, lifecycle.Live|lifecycle.Terminal) {
+	below := childrenOf(id, lifecycle.Live|lifecycle.Terminal)
+	below.After = cancel.Cursor{Parent: id, ID: after}
+	for c, err := range cancel.Children(ctx, s.store, below) {
 		if err != nil {
 			return 0, nil, err
 		}
@@ -207,13 +209,16 @@ type health struct {
 
 func (s *service) health(r *http.Request) (int, any, error) {
 	h := health{map[lifecycle.State]int{}, []lifecycle.ID{}}
-	err := each(r.Context(), s.store, 0, func(r lifecycle.Request) {
-		h.States[r.State]++
-		if r.State == lifecycle.StateCancelling && r.Kind.RunsWork() && r.Outcome == 0 && s.now().Sub(r.CheckedIn) >= s.grace {
-			h.Overdue = append(h.Overdue, r.ID)
+	if err := each(r.Context(), s.store, 0, func(r lifecycle.Request) { h.States[r.State]++ }); err != nil {
+		return 0, nil, err
+	}
+	for u, err := range s.canceller.Overdue(r.Context()) {
+		if err != nil {
+			return 0, nil, err
 		}
-	})
-	return http.StatusOK, h, err
+		h.Overdue = append(h.Overdue, u.Request.ID)
+	}
+	return http.StatusOK, h, nil
 }
 
 // A link is the link of the specification.

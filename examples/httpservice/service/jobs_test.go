@@ -1,9 +1,10 @@
-package main
+package service
 
 import (
 	"bufio"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"net"
 	"os"
@@ -21,7 +22,7 @@ import (
 
 // A halting store has the three methods only, and can be told to halt at some write.
 type halting struct {
-	store
+	Store
 	mu     sync.Mutex
 	left   int           // writes until it halts; negative for any number
 	halted chan struct{} // closed when it has halted
@@ -29,7 +30,7 @@ type halting struct {
 	err    error         // what becomes then of the writes that wait
 }
 
-func newHalting(s store) *halting { return &halting{store: s, left: -1} }
+func newHalting(s Store) *halting { return &halting{Store: s, left: -1} }
 
 // haltAfter has the store make n more writes.
 func (h *halting) haltAfter(n int) {
@@ -79,7 +80,7 @@ func (h *halting) Apply(ctx context.Context, changes []cancel.Change) ([]bool, e
 			return nil, err
 		}
 	}
-	return h.store.Apply(ctx, changes)
+	return h.Store.Apply(ctx, changes)
 }
 
 // TestRuns has a tree run to its end: every parent after its children.
@@ -171,7 +172,7 @@ func TestLeftovers(t *testing.T) {
 	}
 }
 
-// TestRestart stops a service at every write of a cascade. Another over the same store
+// TestRestart stops a service at every write of a cascade. Another over the same Store
 // brings the tree to its end.
 func TestRestart(t *testing.T) {
 	t.Parallel()
@@ -207,7 +208,7 @@ func TestRestart(t *testing.T) {
 		repo.release(errors.New("the store is gone"))
 		<-stopped
 
-		f = start(t, struct{ store }{inner}, cfg)
+		f = start(t, struct{ Store }{inner}, cfg)
 		if writes == 0 { // not cancelled, and of the work this service knows only that it was running
 			f.waitFor("1", lifecycle.StateFinished)
 			continue
@@ -281,7 +282,7 @@ func TestShutdown(t *testing.T) {
 
 // A hooked store calls hook before it does something, if hook is not nil.
 type hooked struct {
-	store
+	Store
 	submit, complete func()
 }
 
@@ -292,20 +293,20 @@ func (h *hooked) Submit(ctx context.Context, r lifecycle.Request) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return h.store.Submit(ctx, r)
+	return h.Store.Submit(ctx, r)
 }
 
 func (h *hooked) Fire(ctx context.Context, id lifecycle.ID, t lifecycle.Trigger) (lifecycle.Request, error) {
 	if t == lifecycle.TriggerComplete && h.complete != nil {
 		h.complete()
 	}
-	return h.store.Fire(ctx, id, t)
+	return h.Store.Fire(ctx, id, t)
 }
 
 // TestSubmitterGoes has a client hang up while its tree is stored, which all of it is.
 func TestSubmitterGoes(t *testing.T) {
 	t.Parallel()
-	repo := &hooked{store: insert(t)}
+	repo := &hooked{Store: insert(t)}
 	ctx, hangUp := context.WithCancel(t.Context())
 	repo.submit = func() {
 		hangUp()
@@ -326,7 +327,7 @@ func TestShutdownAtTheEnd(t *testing.T) {
 	t.Parallel()
 	inner := insert(t, lifecycle.Request{ID: 1, Kind: lifecycle.KindSingleton, State: lifecycle.StateWait})
 	done := make(chan struct{})
-	repo := &hooked{store: inner, complete: func() {
+	repo := &hooked{Store: inner, complete: func() {
 		close(done)
 		time.Sleep(50 * time.Millisecond)
 	}}
@@ -389,7 +390,9 @@ func TestUsage(t *testing.T) {
 		{"-addr 127.0.0.1:-1", "listen tcp: address -1: invalid port"},
 	} {
 		var stderr buffer
-		if err := run(t.Context(), strings.Fields(tt.args), insert(t), &stderr); err == nil || err.Error() != tt.want {
+		flags := flag.NewFlagSet("httpservice", flag.ContinueOnError)
+		flags.SetOutput(&stderr)
+		if err := run(t.Context(), flags, strings.Fields(tt.args), inMemory, &stderr); err == nil || err.Error() != tt.want {
 			t.Errorf("%s: %v, want %s", tt.args, err, tt.want)
 		}
 	}

@@ -1,4 +1,4 @@
-package main
+package service
 
 import (
 	"context"
@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -25,16 +24,41 @@ import (
 // process before has stopped. Requests that have both work and children are not for it.
 type dispatcher struct {
 	config
-	store     store
+	store     Store
 	canceller *cancel.Canceller
 	workers   cancel.Workers
 	woken     chan struct{}
 	last      atomic.Int64 // id
 	running   sync.WaitGroup
 
+	jobs Keeper
+
 	mu   sync.Mutex
-	jobs map[lifecycle.ID]job  // lost with the process: a scheduler keeps them with its requests
 	busy map[lifecycle.ID]bool // whose work runs here
+}
+
+// A Keeper is a [Store] that also keeps what the work of its requests is, as it keeps
+// the requests. With a Store that does not, a process runs the work of an earlier one as
+// work that has nothing to do.
+type Keeper interface {
+	// Keep keeps the job of a request that is going to be submitted.
+	Keep(ctx context.Context, id lifecycle.ID, job string) error
+	// Kept returns the job of a request, or nothing if it has none.
+	Kept(ctx context.Context, id lifecycle.ID) (job string, err error)
+}
+
+// A memory is a Keeper that forgets everything when the process ends.
+type memory struct{ sync.Map }
+
+func (m *memory) Keep(_ context.Context, id lifecycle.ID, job string) error {
+	m.Store(id, job)
+	return nil
+}
+
+func (m *memory) Kept(_ context.Context, id lifecycle.ID) (string, error) {
+	job, _ := m.Load(id)
+	text, _ := job.(string)
+	return text, nil
 }
 
 // A job is what the work of a request does.
@@ -101,7 +125,11 @@ func (t *tree) kind() lifecycle.Kind {
 func (d *dispatcher) init(ctx context.Context, c *cancel.Canceller) error {
 	d.canceller = c
 	d.woken = make(chan struct{}, 1)
-	d.jobs, d.busy = map[lifecycle.ID]job{}, map[lifecycle.ID]bool{}
+	d.busy = map[lifecycle.ID]bool{}
+	d.jobs, _ = d.store.(Keeper)
+	if d.jobs == nil {
+		d.jobs = new(memory)
+	}
 	return each(ctx, d.store, 0, func(r lifecycle.Request) {
 		d.last.Store(max(d.last.Load(), int64(r.ID)))
 	})
@@ -120,10 +148,14 @@ func (d *dispatcher) submit(ctx context.Context, t tree) (lifecycle.ID, error) {
 
 func (d *dispatcher) insert(ctx context.Context, t *tree, state lifecycle.State) (lifecycle.ID, error) {
 	r := lifecycle.Request{ID: lifecycle.ID(d.last.Add(1)), Parent: t.Parent, Kind: t.kind(), State: state}
-	d.mu.Lock()
-	d.jobs[r.ID] = t.job
-	d.mu.Unlock()
-	if err := d.store.Submit(ctx, r); err != nil {
+	text, err := json.Marshal(t.job)
+	if err == nil && len(t.Children) == 0 {
+		err = d.jobs.Keep(ctx, r.ID, string(text))
+	}
+	if err == nil {
+		err = d.store.Submit(ctx, r)
+	}
+	if err != nil {
 		return 0, err
 	}
 	for _, c := range t.Children {
@@ -172,7 +204,7 @@ func (d *dispatcher) resume(ctx context.Context) {
 // dispatch takes every live request below parent a step further. Below a parent that is
 // held or cancelled nothing starts.
 func (d *dispatcher) dispatch(ctx context.Context, parent lifecycle.ID, open bool) error {
-	for r, err := range children(ctx, d.store, parent, 0, lifecycle.Live) {
+	for r, err := range cancel.Children(ctx, d.store, childrenOf(parent, lifecycle.Live)) {
 		if err != nil {
 			return err
 		}
@@ -206,7 +238,7 @@ func (d *dispatcher) dispatchParent(ctx context.Context, r lifecycle.Request, op
 		lifecycle.StateScheduleEnded: lifecycle.TriggerFinish,
 	}
 	end, started := ends[r.State]
-	for _, err := range children(ctx, d.store, r.ID, 0, lifecycle.Live) {
+	for _, err := range cancel.Children(ctx, d.store, childrenOf(r.ID, lifecycle.Live)) {
 		if err != nil {
 			return err
 		}
@@ -245,10 +277,17 @@ func (d *dispatcher) start(ctx context.Context, id lifecycle.ID) {
 		return
 	}
 	d.busy[id] = true
-	work := d.jobs[id]
 	d.running.Go(func() {
 		err := d.workers.Run(ctx, d.canceller, id, func(workCtx context.Context) error {
-			return d.work(ctx, workCtx, id, work)
+			var j job
+			text, err := d.jobs.Kept(ctx, id)
+			if err == nil && text != "" {
+				err = json.Unmarshal([]byte(text), &j)
+			}
+			if err != nil {
+				return esserrors.System("start", int64(id), err)
+			}
+			return d.work(ctx, workCtx, id, j)
 		})
 		d.mu.Lock()
 		delete(d.busy, id)
@@ -286,35 +325,14 @@ func (d *dispatcher) work(ctx, workCtx context.Context, id lifecycle.ID, j job) 
 	return nil
 }
 
-// children returns the children of a request in some states, from the one after an id on.
-func children(ctx context.Context, repo cancel.Repository, parent, after lifecycle.ID, states lifecycle.StateSet) iter.Seq2[lifecycle.Request, error] {
-	return func(yield func(lifecycle.Request, error) bool) {
-		q := cancel.ChildQuery{
-			Parents: []lifecycle.ID{parent},
-			States:  states,
-			After:   cancel.Cursor{Parent: parent, ID: after},
-			Limit:   pageSize,
-		}
-		for {
-			page, err := repo.Children(ctx, q)
-			if err != nil {
-				yield(lifecycle.Request{}, err)
-			}
-			if err != nil || len(page) == 0 {
-				return
-			}
-			for _, r := range page {
-				if q.After.ID = r.ID; !yield(r, nil) {
-					return
-				}
-			}
-		}
-	}
+// childrenOf asks for the children of a request that are in some states.
+func childrenOf(parent lifecycle.ID, states lifecycle.StateSet) cancel.ChildQuery {
+	return cancel.ChildQuery{Parents: []lifecycle.ID{parent}, States: states}
 }
 
 // each calls f for every request below parent.
 func each(ctx context.Context, repo cancel.Repository, parent lifecycle.ID, f func(lifecycle.Request)) error {
-	for r, err := range children(ctx, repo, parent, 0, lifecycle.Live|lifecycle.Terminal) {
+	for r, err := range cancel.Children(ctx, repo, childrenOf(parent, lifecycle.Live|lifecycle.Terminal)) {
 		if err == nil {
 			f(r)
 			if r.Kind.HasChildren() {

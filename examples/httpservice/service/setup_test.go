@@ -1,4 +1,4 @@
-package main
+package service
 
 import (
 	"bytes"
@@ -26,11 +26,14 @@ import (
 func TestMain(m *testing.M) {
 	if args, ok := os.LookupEnv("HTTPSERVICE_ARGS"); ok {
 		os.Args = append(os.Args[:1], strings.Fields(args)...)
-		main()
+		flag.CommandLine = flag.NewFlagSet(os.Args[0], flag.ExitOnError) // not that of package testing
+		Main(inMemory)
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
 }
+
+func inMemory(context.Context) (Store, error) { return new(memrepo.Repo), nil }
 
 var began = time.Date(2026, time.January, 31, 23, 0, 0, 0, time.UTC)
 
@@ -71,12 +74,12 @@ func testConfig() *config {
 }
 
 // start starts a service over repo, or over an empty one, with testConfig or cfg.
-func start(t *testing.T, repo store, cfg *config) *fixture {
+func start(t *testing.T, repo Store, cfg *config) *fixture {
 	t.Helper()
 	return startDraining(t, repo, cfg, time.Minute)
 }
 
-func startDraining(t *testing.T, repo store, cfg *config, drain time.Duration) *fixture {
+func startDraining(t *testing.T, repo Store, cfg *config, drain time.Duration) *fixture {
 	t.Helper()
 	f := &fixture{t: t}
 	if cfg == nil {

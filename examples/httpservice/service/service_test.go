@@ -1,4 +1,4 @@
-package main
+package service
 
 import (
 	"bufio"
@@ -28,14 +28,14 @@ const (
 )
 
 // A contended store is always changed by others in between.
-type contended struct{ store }
+type contended struct{ Store }
 
 func (contended) Apply(_ context.Context, changes []cancel.Change) ([]bool, error) {
 	return make([]bool, len(changes)), nil
 }
 
 // A broken store can be read as long as the service starts.
-type broken struct{ store }
+type broken struct{ Store }
 
 func (broken) Get(context.Context, lifecycle.ID) (lifecycle.Request, error) {
 	return lifecycle.Request{}, errors.New("dial tcp 10.1.2.3:5432: password secret refused")
@@ -65,7 +65,7 @@ func TestCancel(t *testing.T) {
 
 	for _, tt := range []struct {
 		name   string
-		wrap   func(store) store
+		wrap   func(Store) Store
 		method string // POST if empty
 		id     string // 1, which waits, if empty; 2 has ended
 		body   string
@@ -96,8 +96,8 @@ func TestCancel(t *testing.T) {
 		{name: "no UTF-8", id: "%ff", want: noID("\xff")},
 		{name: "other digits", id: "%D9%A1", want: noID("\u0661")},
 		{name: "script", id: "%3Cscript%3E", want: noID("<script>")},
-		{name: "contended", wrap: func(s store) store { return contended{s} }, want: conflict},
-		{name: "store down", wrap: func(s store) store { return broken{s} }, want: failed},
+		{name: "contended", wrap: func(s Store) Store { return contended{s} }, want: conflict},
+		{name: "store down", wrap: func(s Store) Store { return broken{s} }, want: failed},
 		{name: "body", body: "{}", want: noBody},
 		{name: "body of a byte", body: " ", want: noBody},
 		{name: "GET", method: "GET", want: method},
@@ -113,7 +113,7 @@ func TestCancel(t *testing.T) {
 		for _, media := range []string{plainJSON, oracleJSON} {
 			t.Run(tt.name+"/"+media, func(t *testing.T) {
 				t.Parallel()
-				var repo store = insert(t,
+				var repo Store = insert(t,
 					lifecycle.Request{ID: 1, Kind: lifecycle.KindSingleton, State: lifecycle.StateHold},
 					lifecycle.Request{ID: 2, Kind: lifecycle.KindSingleton, State: lifecycle.StateSucceeded},
 				)
