@@ -87,6 +87,8 @@ func (s *Store) Interrupt(ctx context.Context, ids []lifecycle.ID, _ cancel.Caus
 //     return: cancelled;
 //   - another error, or a panic: discarded.
 //
+// The error is kept in the job as River keeps it, but for a panic, which River logs.
+//
 // A job that is cancelled before its worker is called ends without it. With a job that nobody
 // cancels River goes on as ever.
 func (j *Jobs) Work(ctx context.Context, job *rivertype.JobRow, doInner func(context.Context) error) error {
@@ -102,7 +104,12 @@ func (j *Jobs) Work(ctx context.Context, job *rivertype.JobRow, doInner func(con
 		}
 	})()
 	err := j.workers.Run(workCtx, j.Canceller, id, func(ctx context.Context) error {
-		return answer(ctx, doInner(ctx))
+		err := doInner(ctx)
+		if cancelled, ok := errors.AsType[*cancel.CancelledError](context.Cause(ctx)); ok && err != nil {
+			err = answer(cancelled, err)
+			j.trouble(j.record(context.WithoutCancel(ctx), job, err))
+		}
+		return err
 	})
 	if _, ok := errors.AsType[*cancel.CancelledError](err); ok {
 		return rivertype.JobCancel(err) // or River's ErrorHandler would hear of it
@@ -118,19 +125,29 @@ func (j *Jobs) tell(ctx context.Context, id lifecycle.ID) {
 	j.trouble(j.workers.Interrupt(ctx, []lifecycle.ID{id}, cause))
 }
 
-// answer returns what a worker's error means if its job has been cancelled: River has two ways
-// of its own to say that this attempt is over.
-func answer(ctx context.Context, err error) error {
-	cancelled, ok := errors.AsType[*cancel.CancelledError](context.Cause(ctx))
-	if !ok || err == nil {
-		return err
-	}
+// answer returns what the error of a worker means whose job has been cancelled: River has two
+// ways of its own to say that this attempt is over.
+func answer(cancelled *cancel.CancelledError, err error) error {
 	if _, ok := errors.AsType[*rivertype.JobCancelError](err); ok {
 		return fmt.Errorf("%w: %w", cancelled, err)
 	}
 	if _, ok := errors.AsType[*rivertype.JobSnoozeError](err); ok {
 		return cancelled
 	}
+	return err
+}
+
+const recordSQL = `
+UPDATE {schema}river_job j SET errors = array_append(j.errors, @error::jsonb) WHERE j.id = @id AND j.state = 'running' AND ` + markedSQL
+
+// record keeps the error of a worker whose job has been cancelled. River's completer comes too
+// late for that.
+func (j *Jobs) record(ctx context.Context, job *rivertype.JobRow, workErr error) error {
+	text, err := json.Marshal(rivertype.AttemptError{At: *job.AttemptedAt, Attempt: job.Attempt, Error: workErr.Error()})
+	if err != nil {
+		return err
+	}
+	_, err = j.db.Exec(ctx, j.sql(recordSQL), pgx.NamedArgs{"id": job.ID, "error": string(text)})
 	return err
 }
 

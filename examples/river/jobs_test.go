@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -43,14 +44,16 @@ func TestWorkersAnswer(t *testing.T) {
 		answer func(ctx context.Context) error
 		want   lifecycle.State
 		river  rivertype.JobState
+		errors int
+		kept   string
 	}{
-		{"cause", context.Cause, lifecycle.StateCancelled, rivertype.JobStateCancelled},
-		{"context's error", func(ctx context.Context) error { return fmt.Errorf("stopped: %w", ctx.Err()) }, lifecycle.StateCancelled, rivertype.JobStateCancelled},
-		{"River's cancel", func(context.Context) error { return river.JobCancel(errors.New("enough")) }, lifecycle.StateCancelled, rivertype.JobStateCancelled},
-		{"snooze", func(context.Context) error { return river.JobSnooze(time.Second) }, lifecycle.StateCancelled, rivertype.JobStateCancelled},
-		{"done all the same", func(context.Context) error { return nil }, lifecycle.StateSucceeded, rivertype.JobStateCompleted},
-		{"an error", func(context.Context) error { return errors.New("disk full") }, lifecycle.StateError, rivertype.JobStateDiscarded},
-		{"panic", func(context.Context) error { panic("oops") }, lifecycle.StateError, rivertype.JobStateDiscarded},
+		{"cause", context.Cause, lifecycle.StateCancelled, rivertype.JobStateCancelled, 1, `by "ann": wrong ledger`},
+		{"context's error", func(ctx context.Context) error { return fmt.Errorf("stopped: %w", ctx.Err()) }, lifecycle.StateCancelled, rivertype.JobStateCancelled, 1, "stopped"},
+		{"River's cancel", func(context.Context) error { return river.JobCancel(errors.New("enough")) }, lifecycle.StateCancelled, rivertype.JobStateCancelled, 1, "enough"},
+		{"snooze", func(context.Context) error { return river.JobSnooze(time.Second) }, lifecycle.StateCancelled, rivertype.JobStateCancelled, 1, `by "ann"`},
+		{"done all the same", func(context.Context) error { return nil }, lifecycle.StateSucceeded, rivertype.JobStateCompleted, 0, ""},
+		{"an error", func(context.Context) error { return errors.New("disk full") }, lifecycle.StateError, rivertype.JobStateDiscarded, 1, "disk full"},
+		{"panic", func(context.Context) error { panic("oops") }, lifecycle.StateError, rivertype.JobStateDiscarded, 0, ""},
 	}
 	w := newWorld(t, nil)
 	var mu sync.Mutex
@@ -72,7 +75,7 @@ func TestWorkersAnswer(t *testing.T) {
 	}
 	w.start()
 	for _, id := range ids {
-		w.waitFor(id, lifecycle.StateRunning)
+		w.waitForWork(id)
 	}
 
 	res := w.cancel(root)
@@ -103,6 +106,13 @@ func TestWorkersAnswer(t *testing.T) {
 	for _, a := range answers {
 		if got := w.row(ids[a.name]); got.State != a.river || got.Attempt != 1 {
 			t.Errorf("%s: in the end River has it as %v, attempt %d, want %v", a.name, got.State, got.Attempt, a.river)
+		}
+		var kept []string
+		for _, e := range w.row(ids[a.name]).Errors {
+			kept = append(kept, e.Error)
+		}
+		if len(kept) != a.errors || len(kept) > 0 && !strings.Contains(kept[0], a.kept) {
+			t.Errorf("%s: River has kept %q, want %d, with %q", a.name, kept, a.errors, a.kept)
 		}
 	}
 }
@@ -309,7 +319,7 @@ func TestCompleteInTransaction(t *testing.T) {
 	root := w.parent(0)
 	id := w.insert(root, "complete", nil)
 	w.start()
-	w.waitFor(id, lifecycle.StateRunning)
+	w.waitForWork(id)
 	w.cancel(root)
 	w.waitFor(root, lifecycle.StateCancelled)
 	if got := w.state(id); got != lifecycle.StateSucceeded {
@@ -334,8 +344,8 @@ func TestRiverTells(t *testing.T) {
 	root := w.parent(0)
 	first, second := w.insert(root, "wait", nil), w.insert(root, "wait", nil)
 	w.start()
-	w.waitFor(first, lifecycle.StateRunning)
-	w.waitFor(second, lifecycle.StateRunning)
+	w.waitForWork(first)
+	w.waitForWork(second)
 
 	if _, err := w.client.JobCancel(t.Context(), int64(first)); err != nil {
 		t.Fatal(err)
@@ -363,7 +373,7 @@ func TestStopIsNoCancel(t *testing.T) {
 	}
 	id := w.insert(0, "wait", nil)
 	w.start()
-	w.waitFor(id, lifecycle.StateRunning)
+	w.waitForWork(id)
 	if err := w.client.StopAndCancel(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -372,5 +382,55 @@ func TestStopIsNoCancel(t *testing.T) {
 	}
 	if got := w.row(id); got.State != rivertype.JobStateAvailable || got.Attempt != 0 {
 		t.Errorf("the job is %v, attempt %d, want available, 0", got.State, got.Attempt)
+	}
+}
+
+// A container ends as SUCCEEDED when nothing of it is live, and not before.
+func TestCompleteContainer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	complete := func(id lifecycle.ID, want bool) {
+		t.Helper()
+		if got, err := w.jobs.Complete(t.Context(), id); err != nil || got != want {
+			t.Errorf("Complete = %v, %v, want %v", got, err, want)
+		}
+	}
+	root := w.parent(0)
+	id := w.insert(root, "end", nil)
+	complete(root, false)
+	complete(id, false) // no container
+	w.start()
+	w.waitFor(id, lifecycle.StateSucceeded)
+
+	// A child that is being inserted is waited for.
+	done := make(chan bool, 1)
+	err := pgx.BeginFunc(t.Context(), w.pool, func(tx pgx.Tx) error {
+		opts, err := w.jobs.Admit(t.Context(), tx, root, &river.InsertOpts{ScheduledAt: time.Now().Add(time.Hour)})
+		if err != nil {
+			return err
+		}
+		go func() {
+			ok, err := w.jobs.Complete(context.Background(), root)
+			done <- ok || err != nil
+		}()
+		time.Sleep(100 * time.Millisecond)
+		_, err = w.client.InsertTx(t.Context(), tx, task{"end"}, opts)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if <-done {
+		t.Error("the parent has ended before its child")
+	}
+	page, err := w.jobs.Children(t.Context(), cancel.ChildQuery{Parents: []lifecycle.ID{root}, States: lifecycle.Live, Limit: 2})
+	if err != nil || len(page) != 1 {
+		t.Fatal(page, err)
+	}
+	w.cancel(page[0].ID)
+	complete(root, true)
+	complete(root, false)
+	if got := w.row(root); w.state(root) != lifecycle.StateSucceeded || got.State != rivertype.JobStateCompleted {
+		t.Errorf("the parent is %v, %v in River", w.state(root), got.State)
 	}
 }

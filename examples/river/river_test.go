@@ -181,7 +181,7 @@ func TestRescuerDoesNotWaitForWork(t *testing.T) {
 	root := w.parent(0)
 	id := w.insert(root, "slow", nil)
 	w.start()
-	w.waitFor(id, lifecycle.StateRunning)
+	w.waitForWork(id)
 	if _, err := w.pool.Exec(t.Context(), `UPDATE river_job SET attempted_at = now() - interval '2 hours' WHERE id = $1`, id); err != nil {
 		t.Fatal(err)
 	}

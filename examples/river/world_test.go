@@ -3,6 +3,7 @@ package essriver_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,10 +26,12 @@ func (task) Kind() string { return "task" }
 
 type taskWorker struct {
 	river.WorkerDefaults[task]
-	do map[string]func(ctx context.Context, job *river.Job[task]) error
+	do      map[string]func(ctx context.Context, job *river.Job[task]) error
+	started sync.Map // by id
 }
 
 func (w *taskWorker) Work(ctx context.Context, job *river.Job[task]) error {
+	w.started.Store(lifecycle.ID(job.ID), true)
 	return w.do[job.Args.Do](ctx, job)
 }
 
@@ -125,6 +128,15 @@ func (w *world) state(id lifecycle.ID) lifecycle.State { return stateOf(w, w.job
 func (w *world) waitFor(id lifecycle.ID, state lifecycle.State) {
 	w.Helper()
 	until(w, state.String(), func() bool { return w.state(id) == state })
+}
+
+// waitForWork waits until the worker of a job has been called.
+func (w *world) waitForWork(id lifecycle.ID) {
+	w.Helper()
+	until(w, "the worker is called", func() bool {
+		_, ok := w.worker.started.Load(id)
+		return ok
+	})
 }
 
 // row returns a job as River has it.
