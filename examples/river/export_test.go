@@ -2,8 +2,11 @@ package essriver
 
 import (
 	"context"
+	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river/rivertype"
 
 	"example.com/ess/lifecycle"
 )
@@ -64,3 +67,21 @@ func Place(r lifecycle.Request) (at string, note lifecycle.State) {
 
 // Table returns the name of River's table.
 func (s *Store) Table() string { return s.sql(`{schema}river_job`) }
+
+// MappingTable returns the table of states for the README.
+func MappingTable() string {
+	var b strings.Builder
+	b.WriteString("| River | here | in the metadata |\n|---|---|---|\n")
+	for _, at := range []rivertype.JobState{
+		rivertype.JobStateScheduled, rivertype.JobStateAvailable, rivertype.JobStateRunning, rivertype.JobStateRetryable,
+		rivertype.JobStatePending, rivertype.JobStateCompleted, rivertype.JobStateCancelled, rivertype.JobStateDiscarded,
+	} {
+		var notes []string
+		for s := range (refined[at] &^ lifecycle.SetOf(natural[at])).All() {
+			notes = append(notes, s.String())
+		}
+		fmt.Fprintf(&b, "| %s | %v | %s |\n", at, natural[at], strings.Join(notes, ", "))
+	}
+	fmt.Fprintf(&b, "| any that has not ended | %v | River's own mark, `%s` |\n", lifecycle.StateCancelling, mark)
+	return strings.ReplaceAll(b.String(), "|  |", "| |")
+}

@@ -1,6 +1,7 @@
 package essriver
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,18 +16,27 @@ import (
 )
 
 // Container returns opts for a job that groups others and runs nothing itself. It is
-// RUNNING in our words and pending in River's, so that River never starts it: its queue
-// and kind do not matter, and need no worker. opts may be nil and is not changed.
-func Container(opts *river.InsertOpts) (*river.InsertOpts, error) {
-	opts, err := with(opts, note{Kind: lifecycle.KindParent, State: lifecycle.StateRunning})
+// RUNNING in our words and pending in River's, so that River never starts it, whatever its
+// queue. A client inserts only jobs of a kind that it knows: see [NoWork]. opts may be nil and
+// is not changed.
+func Container(opts *river.InsertOpts) *river.InsertOpts {
+	opts = with(opts, note{Kind: lifecycle.KindParent, State: lifecycle.StateRunning})
 	opts.Pending = true
-	return opts, err
+	return opts
+}
+
+// NoWork is a worker for a kind of containers. It is never called.
+type NoWork[T river.JobArgs] struct{ river.WorkerDefaults[T] }
+
+// Work implements [river.Worker].
+func (NoWork[T]) Work(context.Context, *river.Job[T]) error {
+	return errors.New("essriver: a container has no work")
 }
 
 // WithChildren returns opts for a job that runs work of its own and has children. Its
 // worker has to wait for them before it returns: River does not know of them, and would
 // end the job before its children. opts may be nil and is not changed.
-func WithChildren(opts *river.InsertOpts) (*river.InsertOpts, error) {
+func WithChildren(opts *river.InsertOpts) *river.InsertOpts {
 	return with(opts, note{Kind: lifecycle.KindSubrequestParent})
 }
 
@@ -50,7 +60,8 @@ func parents(yield func(lifecycle.Kind) bool) {
 // Admit returns opts with which a job becomes a child of the parent, if that admits one
 // (see [lifecycle.AdmitsChildren]), and keeps the parent from being cancelled until tx has
 // ended. Give them to River's InsertTx, or InsertManyTx for any number of children, with the
-// same tx. opts may be nil and is not changed.
+// same tx. opts may be nil and is not changed. Metadata in it that are not a JSON object make
+// River's insert fail.
 //
 // The error has [esserrors.CodeUnsupportedState] if the parent does not admit a child and
 // [esserrors.CodeNotFound] if there is no such job.
@@ -63,7 +74,7 @@ func (s *Store) Admit(ctx context.Context, tx pgx.Tx, parent lifecycle.ID, opts 
 	if err != nil {
 		return nil, err
 	}
-	return with(opts, note{Parent: parent})
+	return with(opts, note{Parent: parent}), nil
 }
 
 // refused returns the error for a parent that admits no child.
@@ -86,32 +97,33 @@ type note struct {
 	State  lifecycle.State `json:"state,omitzero"`
 }
 
-// with returns a copy of opts with n in its metadata, beside what is there.
-func with(opts *river.InsertOpts, n note) (*river.InsertOpts, error) {
+// with returns a copy of opts with n in its metadata, beside what is there. If that is not a
+// JSON object it spoils it entirely, lest River insert a job that is not what was asked for.
+func with(opts *river.InsertOpts, n note) *river.InsertOpts {
 	o := river.InsertOpts{}
 	if opts != nil {
 		o = *opts
 	}
-	var all struct { // what of the metadata is ours
+	var ours struct {
 		Note note `json:"ess"`
 	}
-	metadata := map[string]json.RawMessage{}
+	all := map[string]any{}
 	if len(o.Metadata) > 0 {
-		err := errors.Join(json.Unmarshal(o.Metadata, &metadata), json.Unmarshal(o.Metadata, &all))
+		decoder := json.NewDecoder(bytes.NewReader(o.Metadata))
+		decoder.UseNumber()
+		err := errors.Join(decoder.Decode(&all), json.Unmarshal(o.Metadata, &ours))
 		if err != nil {
-			return &o, fmt.Errorf("essriver: metadata: %w", err)
+			o.Metadata = fmt.Appendf(nil, "not an object: %s", o.Metadata)
+			return &o
 		}
 	}
 	if n.Parent != 0 {
-		all.Note.Parent = n.Parent
+		ours.Note.Parent = n.Parent
 	}
 	if n.Kind != 0 {
-		all.Note.Kind, all.Note.State = n.Kind, n.State
+		ours.Note.Kind, ours.Note.State = n.Kind, n.State
 	}
-	var err error
-	if metadata["ess"], err = json.Marshal(all.Note); err != nil {
-		return &o, err
-	}
-	o.Metadata, err = json.Marshal(metadata)
-	return &o, err
+	all["ess"] = ours.Note
+	o.Metadata, _ = json.Marshal(all) // it was JSON before
+	return &o
 }

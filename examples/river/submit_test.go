@@ -24,11 +24,7 @@ func TestAdmit(t *testing.T) {
 	live, ended := w.parent(0), w.parent(0)
 	leaf := w.insert(live, "end", nil)
 	w.cancel(ended)
-	withChildren, err := essriver.WithChildren(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	both := w.insert(live, "end", withChildren)
+	both := w.insert(live, "end", essriver.WithChildren(nil))
 	for _, tt := range []struct {
 		name   string
 		parent lifecycle.ID
@@ -55,10 +51,7 @@ func TestOptions(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
 	mine := &river.InsertOpts{Metadata: []byte(`{"mine": {"a": 1}}`), Priority: 3, Queue: "slow"}
-	container, err := essriver.Container(mine)
-	if err != nil {
-		t.Fatal(err)
-	}
+	container := essriver.Container(mine)
 	if string(mine.Metadata) != `{"mine": {"a": 1}}` || mine.Pending {
 		t.Errorf("the user's options have become %+v", mine)
 	}
@@ -75,8 +68,11 @@ func TestOptions(t *testing.T) {
 	if got, err := w.jobs.Get(t.Context(), id); err != nil || got != want {
 		t.Errorf("the job is %+v, %v, want %+v", got, err, want)
 	}
-	if _, err := essriver.Container(&river.InsertOpts{Metadata: []byte(`nonsense`)}); err == nil {
-		t.Error("nonsense is metadata")
+	for _, nonsense := range []string{`nonsense`, `[]`, `{"ess": 1}`, `{} {}`, `null null`} {
+		opts := essriver.Container(&river.InsertOpts{Metadata: []byte(nonsense)})
+		if job, err := w.client.Insert(t.Context(), task{"nothing"}, opts); err == nil {
+			t.Errorf("a job has been inserted with the metadata %s", job.Job.Metadata)
+		}
 	}
 }
 

@@ -94,11 +94,7 @@ func (w *world) start() *world {
 // parent inserts a container, below a parent if that is not 0.
 func (w *world) parent(parent lifecycle.ID) lifecycle.ID {
 	w.Helper()
-	opts, err := essriver.Container(nil)
-	if err != nil {
-		w.Fatal(err)
-	}
-	return w.insert(parent, "nothing", opts)
+	return w.insert(parent, "nothing", essriver.Container(nil))
 }
 
 // insert inserts a task, as a child if parent is not 0.
