@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -13,65 +14,64 @@ import (
 )
 
 // endSQL makes those children of a page CANCELLED that become so at once. It finds
-// out where the page ends and then writes to that part of the index, without
-// taking the rows one by one: no faster way to change so many was found. If somebody
-// changes a row meanwhile, PostgreSQL looks again whether it is one of those. What
-// state a row was in cannot be said afterwards, and so this is only for children
-// that need not be reported.
+// out where the page ends, without keeping its rows, and then writes to that part
+// of the index: no faster way to change so many was found. If somebody changes a
+// row meanwhile, PostgreSQL looks again whether it is one of those. What state a row
+// was in cannot be said afterwards, and so this is only for children that need not
+// be reported.
 //
 // It returns how many children the page has, how many were cancelled, and where it
 // ends. If there is a child of an unknown kind nothing is written at all.
 const endSQL = `
 WITH page AS MATERIALIZED (
-    SELECT r.{parent} AS parent, r.{id} AS id, r.{kind} IN ({kinds}) AS known
-    FROM {requests} r
-    WHERE r.{parent} = ANY ((SELECT @parents::bigint[])::bigint[])
-      AND (r.{parent}, r.{id}) > (@after_parent::bigint, @after::bigint)
-      AND r.{state} IN ({live})
-    ORDER BY r.{parent}, r.{id}
-    LIMIT (SELECT @limit::bigint)
-), last AS MATERIALIZED (
-    SELECT parent, id FROM page ORDER BY parent DESC, id DESC LIMIT 1
+    SELECT count(*) AS children, bool_and(known) AS known, max(place) AS last
+    FROM (
+        SELECT ARRAY[r.{parent}, r.{id}]::bigint[] AS place, r.{kind} IN ({kinds}) AS known
+        FROM {requests} r
+        WHERE r.{parent} = ANY ((SELECT @parents::bigint[])::bigint[])
+          AND (r.{parent}, r.{id}) > (@after_parent::bigint, @after::bigint)
+          AND r.{state} IN ({live})
+        ORDER BY r.{parent}, r.{id}
+        LIMIT (SELECT @limit::bigint)
+    ) AS child
 ), ended AS (
     UPDATE {requests} r
     SET {state} = {CANCELLED}, {outcome} = NULL
-    WHERE r.{parent} = ANY (ARRAY(SELECT DISTINCT parent FROM page))
+    WHERE r.{parent} = ANY (ARRAY(SELECT p FROM unnest(@parents::bigint[]) AS p WHERE p <= (SELECT last[1] FROM page)))
       AND (r.{parent}, r.{id}) > (@after_parent::bigint, @after::bigint)
-      AND (r.{parent}, r.{id}) <= ((SELECT parent FROM last), (SELECT id FROM last))
+      AND (r.{parent}, r.{id}) <= ((SELECT last[1] FROM page), (SELECT last[2] FROM page))
       AND {ends}
-      AND NOT EXISTS (SELECT FROM page WHERE NOT known)
+      AND (SELECT known FROM page)
     RETURNING 1
 )
-SELECT (SELECT count(*) FROM page), (SELECT count(*) FROM ended),
-       coalesce((SELECT parent FROM last), 0), coalesce((SELECT id FROM last), 0)`
+SELECT children, (SELECT count(*) FROM ended), coalesce(last[1], 0), coalesce(last[2], 0) FROM page`
 
 // Children that become CANCELLING have to be reported with the state that they were
 // in, and where there is an audit trail all have to. This takes a statement in
 // several parts: one that reads the page, then cancelSQL, auditSQL if there is an
 // audit trail, and cancelEndSQL.
 
-// pageSQL reads the page as childrenSQL does. It does not lock it: to lock rows and
-// then write them takes twice the time of writing them.
+// pageSQL reads the page as childrenSQL does, up to a last child. It does not lock it:
+// to lock rows and then write them takes twice the time of writing them.
 const pageSQL = `
 WITH page AS MATERIALIZED (
     SELECT ` + columnsAs + `
     FROM {requests} r
     WHERE r.{parent} = ANY ((SELECT @parents::bigint[])::bigint[])
       AND (r.{parent}, r.{id}) > (@after_parent::bigint, @after::bigint)
+      AND (r.{parent}, r.{id}) <= (@last_parent::bigint, @last::bigint)
       AND r.{state} IN ({live})
     ORDER BY r.{parent}, r.{id}
     LIMIT (SELECT @limit::bigint)
 )`
 
 // theseSQL is the beginning for those children, mostly none, which others have changed
-// between the reading and the writing of their page. It does lock them.
+// between the reading and the writing of their page.
 const theseSQL = `
 WITH page AS MATERIALIZED (
     SELECT ` + columnsAs + `
     FROM {requests} r
     WHERE r.{id} = ANY ((SELECT @ids::bigint[])::bigint[]) AND r.{state} IN ({live})
-    ORDER BY r.{id}
-    FOR NO KEY UPDATE
 )`
 
 const columnsAs = `r.{id} AS id, r.{parent} AS parent, r.{kind} AS kind, r.{state} AS state, r.{outcome} AS outcome, r.{checked_in} AS checked_in`
@@ -125,18 +125,15 @@ func (s *Store) CancelChildren(ctx context.Context, c cancel.ChildCancel) (cance
 		return cancel.ChildPage{}, fmt.Errorf("postgres: requests without a parent: %w", errors.ErrUnsupported)
 	}
 	if s.audited || c.All {
-		return s.cancelPageOf(ctx, c)
+		return s.cancelUpTo(ctx, c, cancel.Cursor{Parent: math.MaxInt64, ID: math.MaxInt64})
 	}
-	ended, left, err := s.end(ctx, c)
+	page, left, err := s.end(ctx, c)
 	if err != nil || left == 0 {
-		return ended, err
+		return page, err
 	}
-	c.Query.Limit -= ended.Cancelled
-	page, err := s.cancelPageOf(ctx, c)
-	page.Cancelled += ended.Cancelled
-	if page.Last.Compare(ended.Last) < 0 {
-		page.Last = ended.Last
-	}
+	rest, err := s.cancelUpTo(ctx, c, page.Last)
+	page.Cancelled += rest.Cancelled
+	page.Changes = rest.Changes
 	return page, err
 }
 
@@ -153,22 +150,26 @@ func (s *Store) end(ctx context.Context, c cancel.ChildCancel) (page cancel.Chil
 	return page, left, err
 }
 
-// cancelPageOf cancels all children of the page.
-func (s *Store) cancelPageOf(ctx context.Context, c cancel.ChildCancel) (cancel.ChildPage, error) {
-	page, lost, err := s.cancel(ctx, s.cancelPage, c, pageArgs(c.Query))
-	if err != nil || len(lost) == 0 {
-		return page, err
+// cancelUpTo cancels all children of the page, but none behind last.
+func (s *Store) cancelUpTo(ctx context.Context, c cancel.ChildCancel, last cancel.Cursor) (cancel.ChildPage, error) {
+	args := pageArgs(c.Query)
+	args["last_parent"], args["last"] = last.Parent, last.ID
+	page, lost, err := s.cancel(ctx, s.cancelPage, c, args)
+	for attempt := 1; err == nil && len(lost) > 0; attempt++ {
+		if attempt == maxAttempts {
+			return page, fmt.Errorf("postgres: others kept changing the requests %d", lost)
+		}
+		var rest cancel.ChildPage
+		rest, lost, err = s.cancel(ctx, s.cancelThese, c, pgx.NamedArgs{"ids": lost})
+		page.Cancelled += rest.Cancelled
+		page.Changes = append(page.Changes, rest.Changes...)
+		slices.SortFunc(page.Changes, func(a, b cancel.Change) int { return place(a).Compare(place(b)) })
 	}
-	rest, lost, err := s.cancel(ctx, s.cancelThese, c, pgx.NamedArgs{"ids": lost})
-	if err == nil && len(lost) > 0 {
-		err = fmt.Errorf("postgres: requests %d were locked and have changed all the same", lost)
-	}
-	page.Cancelled += rest.Cancelled
-	page.Changes = append(page.Changes, rest.Changes...)
-	slices.SortFunc(page.Changes, func(a, b cancel.Change) int {
-		return cancel.Cursor{Parent: a.Old.Parent, ID: a.Old.ID}.Compare(cancel.Cursor{Parent: b.Old.Parent, ID: b.Old.ID})
-	})
 	return page, err
+}
+
+func place(ch cancel.Change) cancel.Cursor {
+	return cancel.Cursor{Parent: ch.Old.Parent, ID: ch.Old.ID}
 }
 
 // cancel sends a statement that cancels a page of children. It returns the ids of

@@ -12,23 +12,36 @@ import (
 	"example.com/ess/examples/postgres"
 )
 
+// stores are what the checks of package canceltest are run on: with an audit trail and
+// without, with the capabilities and by the three methods alone.
+var stores = []struct {
+	name  string
+	make  func(ctx context.Context, pool *pgxpool.Pool, n int) (postgres.Table, error)
+	plain bool
+}{
+	{"standard", standardTables, false},
+	{"existing", existingTables, false},
+	{"standard, plain", standardTables, true},
+	{"existing, plain", existingTables, true},
+}
+
+// onStores calls f with each of the stores, as a subtest.
+func onStores(t *testing.T, f func(t *testing.T, i int, h canceltest.Harness)) {
+	for i, store := range stores {
+		t.Run(store.name, func(t *testing.T) {
+			t.Parallel()
+			f(t, i, newShelf(t, store.make).harness(store.plain))
+		})
+	}
+}
+
 func TestContract(t *testing.T) {
 	t.Parallel()
-	canceltest.Run(t, newShelf(t, standardTables).harness(false))
+	onStores(t, func(t *testing.T, _ int, h canceltest.Harness) { canceltest.Run(t, h) })
 }
 
-func TestContractOfPlainStore(t *testing.T) {
-	t.Parallel()
-	canceltest.Run(t, newShelf(t, standardTables).harness(true))
-}
-
-// The same over a table that a scheduler has had for years, with names that nobody
-// would choose, more columns than are needed, and no audit trail.
-func TestContractOfExistingTable(t *testing.T) {
-	t.Parallel()
-	canceltest.Run(t, newShelf(t, existingTables).harness(false))
-}
-
+// existingTables returns tables that a scheduler has had for years, with names that
+// nobody would choose, more columns than are needed, and no audit trail.
 func existingTables(ctx context.Context, pool *pgxpool.Pool, n int) (postgres.Table, error) {
 	table := postgres.Table{
 		Name:      pgx.Identifier{"public", fmt.Sprintf(`job "queue" %d`, n)},

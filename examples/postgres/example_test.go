@@ -90,14 +90,13 @@ func ExampleNew_transaction() {
 	ctx := context.Background()
 	pool := connect(ctx)
 	defer pool.Close()
-	table := postgres.DefaultTable()
-	store := postgres.New(pool, table)
+	store := postgres.New(pool, postgres.DefaultTable())
 	if err := store.Submit(ctx, lifecycle.Request{ID: 1, Kind: lifecycle.KindSingleton, State: lifecycle.StateWait}); err != nil {
 		log.Fatal(err)
 	}
 
 	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		canceller := cancel.New(postgres.New(tx, table), &cancel.Options{
+		canceller := cancel.New(store.On(tx), &cancel.Options{
 			Interrupter: &postgres.Notifier{DB: tx}, // tells nobody before the commit
 		})
 		if _, err := canceller.Cancel(ctx, cancel.Order{ID: 1}); err != nil {
@@ -160,9 +159,9 @@ func ExampleStore_Admit() {
 	ctx := context.Background()
 	pool := connect(ctx)
 	defer pool.Close()
-	table := postgres.DefaultTable()
+	store := postgres.New(pool, postgres.DefaultTable())
 	parent := lifecycle.ID(1)
-	if err := postgres.New(pool, table).Submit(ctx, lifecycle.Request{ID: parent, Kind: lifecycle.KindParent, State: lifecycle.StateRunning}); err != nil {
+	if err := store.Submit(ctx, lifecycle.Request{ID: parent, Kind: lifecycle.KindParent, State: lifecycle.StateRunning}); err != nil {
 		log.Fatal(err)
 	}
 	if _, err := pool.Exec(ctx, `ALTER TABLE ess_requests ADD COLUMN payload text`); err != nil {
@@ -170,7 +169,7 @@ func ExampleStore_Admit() {
 	}
 
 	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		if err := postgres.New(tx, table).Admit(ctx, parent); err != nil {
+		if err := store.On(tx).Admit(ctx, parent); err != nil {
 			return err // it is being cancelled, or has ended
 		}
 		_, err := tx.Exec(ctx, `INSERT INTO ess_requests (id, parent, kind, state, payload) VALUES (2, $1, 'CHILD', 'WAIT', $2)`, parent, "…")

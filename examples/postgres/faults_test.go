@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"example.com/ess/cancel"
+	"example.com/ess/cancel/canceltest"
 	"example.com/ess/examples/postgres"
 	"example.com/ess/examples/postgres/pgserver"
 	"example.com/ess/lifecycle"
@@ -204,6 +205,9 @@ WHERE datname = current_database() AND query LIKE '%ess_requests%' AND query NOT
 		cutter.Wait()
 		f.harvest(planted, nil)
 		t.Logf("%d connections were cut, and %d of 4 cancellers failed (audit trail: %v)", cut, failed.Load(), table.Audit != nil)
+		if cut == 0 {
+			t.Error("no connection was cut")
+		}
 	}
 }
 
@@ -228,7 +232,8 @@ func TestFullPool(t *testing.T) {
 	}
 }
 
-// cancelTogether has several cancel a tree at once. All have to succeed.
+// cancelTogether has several cancel a tree at once. All have to succeed, and to leave
+// nothing to Resume.
 func (f *field) cancelTogether(planted []lifecycle.Request, cancellers, pageSize int) {
 	f.Helper()
 	var all sync.WaitGroup
@@ -241,6 +246,10 @@ func (f *field) cancelTogether(planted []lifecycle.Request, cancellers, pageSize
 		})
 	}
 	all.Wait()
+	snap := f.snapshot(planted[0].ID)
+	if err := errors.Join(canceltest.CheckQuiet(snap), canceltest.CheckCancelled(snap, planted[0].ID)); err != nil {
+		f.Errorf("after all have succeeded: %v", err)
+	}
 }
 
 // A counter counts errors of statements by their SQLSTATE.
@@ -275,6 +284,12 @@ func (c *counter) count(err error) {
 	}
 }
 
+func (c *counter) of(code string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.codes[code]
+}
+
 // rival is a pool whose transactions conflict easily, and counts how often they do.
 func rival(t *testing.T, parameters map[string]string) (*pgxpool.Pool, *counter) {
 	t.Helper()
@@ -304,7 +319,10 @@ func TestSerializationFailures(t *testing.T) {
 			f.cancelTogether(planted, 8, smallPage)
 			f.harvest(planted, nil)
 		}
-		t.Logf("%s: 8 cancellers at once succeeded, twice, over %d serialization failures", level, c.codes["40001"])
+		t.Logf("%s: 8 cancellers at once succeeded, twice, over %d serialization failures", level, c.of("40001"))
+		if c.of("40001") == 0 {
+			t.Errorf("%s: there was no serialization failure", level)
+		}
 	}
 }
 
@@ -315,9 +333,10 @@ func TestDeadlocks(t *testing.T) {
 	ctx := t.Context()
 	pool, c := rival(t, map[string]string{"deadlock_timeout": "10ms"})
 	var updates, victims atomic.Int64
-	const rounds = 6
-	for round := range rounds {
-		f := newField(t, pool, tables()[round%2])
+	lost := func() int { return c.of("40P01") - int(victims.Load()) }
+	rounds := 0
+	for ; rounds < 6 || rounds < 60 && lost() == 0; rounds++ {
+		f := newField(t, pool, tables()[rounds%2])
 		planted := plant(t, pool, f.table)
 		stop := make(chan struct{})
 		var scheduler sync.WaitGroup
@@ -345,7 +364,10 @@ func TestDeadlocks(t *testing.T) {
 		scheduler.Wait()
 		f.harvest(planted, nil)
 	}
-	t.Logf("2 cancellers succeeded %d times beside %d opposite updates, over %d deadlocks, of which the scheduler lost %d", rounds, updates.Load(), c.codes["40P01"], victims.Load())
+	t.Logf("2 cancellers succeeded %d times beside %d opposite updates; of the deadlocks they lost %d, and the updates %d", rounds, updates.Load(), lost(), victims.Load())
+	if lost() == 0 {
+		t.Error("the cancellers never lost a deadlock")
+	}
 }
 
 // updateBackwards updates some of the requests in one transaction, the last first.

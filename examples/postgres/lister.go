@@ -55,7 +55,7 @@ const causeSQL = `
 SELECT ` + columns + `, a.root, a.actor, a.reason, a.at
 FROM {requests} r
 LEFT JOIN LATERAL (` + firstCauseSQL + `) a ON true
-WHERE r.{id} = @id`
+WHERE r.{id} = @id::bigint`
 
 // Cause implements [cancel.CauseReader]. Without an audit trail it declines.
 func (s *Store) Cause(ctx context.Context, id lifecycle.ID) (cause cancel.Cause, err error) {

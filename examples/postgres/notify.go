@@ -191,7 +191,7 @@ func (l *Listener) listen(ctx context.Context, workers cancel.Interrupter) error
 // catchUp tells the work of all requests that are CANCELLING.
 func (l *Listener) catchUp(ctx context.Context, store *Store, workers cancel.Interrupter) error {
 	// A connection to a server that has vanished may hang for long.
-	ctx, stop := context.WithTimeout(ctx, l.every())
+	ctx, stop := context.WithTimeout(ctx, max(l.every(), time.Minute))
 	defer stop()
 	for u, err := range cancel.Cancelling(ctx, store) {
 		if err != nil {

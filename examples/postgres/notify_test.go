@@ -134,7 +134,7 @@ func TestNotification(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	inTx := cancel.New(postgres.New(tx, postgres.DefaultTable()), &cancel.Options{Interrupter: &postgres.Notifier{DB: tx}})
+	inTx := cancel.New(store.On(tx), &cancel.Options{Interrupter: &postgres.Notifier{DB: tx}})
 	if _, err := inTx.Cancel(ctx, cancel.Order{ID: 2}); err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +200,7 @@ func TestMissedNotification(t *testing.T) {
 
 	// Without any notification, and with the connection whole, it looks by itself.
 	var patient told
-	listen(t, pool, &patient, 50*time.Millisecond, nil)
+	listen(t, pool, &patient, 50*time.Millisecond, func(err error) { t.Error(err) })
 	submitRunning(t, pool, 4)
 	mustCancel(silent, 4)
 	eventually(t, "told by polling", func() bool { _, n := patient.of(4); return n > 0 })

@@ -2,7 +2,6 @@ package postgres_test
 
 import (
 	"os"
-	"slices"
 	"testing"
 
 	"example.com/ess/cancel/canceltest"
@@ -12,38 +11,72 @@ import (
 // every day, as package canceltest does all of it with another store.
 var long = os.Getenv("ESS_LONG") != ""
 
+// short are trees with few places to die at, for every day.
+var short = []string{
+	"1 PARENT RUNNING\n  2 CHILD RUNNING\n  3 CHILD WAIT",
+	"1 SUBREQUEST_PARENT RUNNING\n  2 CHILD WAIT",
+}
+
+// trees returns the trees of the i-th test.
+func trees(t *testing.T, i int) []canceltest.Tree {
+	if long {
+		return canceltest.Trees()
+	}
+	requests, err := canceltest.ParseTree(short[i%len(short)])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []canceltest.Tree{{Name: "short", Requests: requests}}
+}
+
 // The process dies at every single call of the store.
 func TestCrashes(t *testing.T) {
 	t.Parallel()
-	trees := canceltest.Trees()
-	if !long {
-		trees = slices.DeleteFunc(trees, func(tree canceltest.Tree) bool { return tree.Name != "SINGLETON in every state" })
-	}
-	points := canceltest.RunCrashes(t, newShelf(t, standardTables).harness(false), trees...)
-	t.Logf("a process died %d times, and all of that was made good", points)
-	if points == 0 {
-		t.Error("no process died")
-	}
+	onStores(t, func(t *testing.T, i int, h canceltest.Harness) {
+		if stores[i].plain {
+			return // RunCrashes takes away the capabilities by itself
+		}
+		points := canceltest.RunCrashes(t, h, trees(t, i)...)
+		if t.Logf("a process died %d times, and all of that was made good", points); points == 0 {
+			t.Error("no process died")
+		}
+	})
+}
+
+// Every single call of the store goes wrong, in every way.
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	onStores(t, func(t *testing.T, i int, h canceltest.Harness) {
+		if stores[i].plain {
+			return // so does RunFaults
+		}
+		points := canceltest.RunFaults(t, h, trees(t, i+1)...)
+		if t.Logf("%d calls went wrong, and all of that was made good", points); points == 0 {
+			t.Error("nothing went wrong")
+		}
+	})
 }
 
 // Many use one store at a time.
 func TestStorm(t *testing.T) {
 	t.Parallel()
-	opts := &canceltest.StormOptions{Storms: 3}
-	if long {
-		opts = nil
-	}
-	writes := canceltest.RunStorm(t, newShelf(t, standardTables).harness(false), opts)
-	t.Logf("%d writes", writes)
+	onStores(t, func(t *testing.T, i int, h canceltest.Harness) {
+		opts := canceltest.StormOptions{Seed: uint64(1 + 100*i)}
+		if !long {
+			opts.Storms = 2
+		}
+		canceltest.RunStorm(t, h, &opts)
+	})
 }
 
 // Random commands do what a model says.
 func TestRandom(t *testing.T) {
 	t.Parallel()
-	opts := &canceltest.RandomOptions{Worlds: 20, Requests: 200}
-	if long {
-		opts = nil
-	}
-	commands := canceltest.RunRandom(t, newShelf(t, standardTables).harness(false), opts)
-	t.Logf("%d commands", commands)
+	onStores(t, func(t *testing.T, i int, h canceltest.Harness) {
+		opts := canceltest.RandomOptions{Seed: uint64(1 + 1000*i)}
+		if !long {
+			opts.Worlds, opts.Requests = 10, 200
+		}
+		canceltest.RunRandom(t, h, &opts)
+	})
 }

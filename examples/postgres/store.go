@@ -72,6 +72,14 @@ func New(db DB, table Table) *Store {
 	return s
 }
 
+// On returns a Store of the same requests on another DB, such as a transaction. It
+// is like [New], and costs next to nothing.
+func (s *Store) On(db DB) *Store {
+	on := *s
+	on.db = db
+	return &on
+}
+
 // columns are what a reader reads.
 const columns = `r.{id}, coalesce(r.{parent}, 0), r.{kind}, r.{state}, r.{outcome}, r.{checked_in}`
 
@@ -129,7 +137,7 @@ func (c stateColumn) ScanBytes(name []byte) error {
 	return nil
 }
 
-const getSQL = `SELECT ` + columns + ` FROM {requests} r WHERE r.{id} = @id`
+const getSQL = `SELECT ` + columns + ` FROM {requests} r WHERE r.{id} = @id::bigint`
 
 // Get implements [cancel.Repository].
 func (s *Store) Get(ctx context.Context, id lifecycle.ID) (r lifecycle.Request, err error) {

@@ -41,7 +41,7 @@ func TestSubmitAsTheRuleSays(t *testing.T) {
 				t.Fatal(err)
 			}
 			admitErr := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-				return postgres.New(tx, postgres.DefaultTable()).Admit(ctx, parent.ID)
+				return store.On(tx).Admit(ctx, parent.ID)
 			})
 			submitErr := store.Submit(ctx, child)
 			_, getErr := store.Get(ctx, child.ID)
@@ -75,7 +75,7 @@ func TestCancelWaitsForChild(t *testing.T) {
 	done := make(chan error, 1)
 	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		child := lifecycle.Request{ID: 2, Parent: 1, Kind: lifecycle.KindChild, State: lifecycle.StateWait}
-		if err := postgres.New(tx, postgres.DefaultTable()).Submit(ctx, child); err != nil {
+		if err := store.On(tx).Submit(ctx, child); err != nil {
 			return err
 		}
 		go func() {

@@ -90,7 +90,7 @@ func TestLastAnswersInTwoTransactions(t *testing.T) {
 			t.Fatal(err)
 		}
 		txs = append(txs, tx)
-		c := cancel.New(postgres.New(tx, postgres.DefaultTable()), nil)
+		c := cancel.New(store.On(tx), nil)
 		if _, err := c.Acknowledge(ctx, cancel.Order{ID: id}, lifecycle.StateSucceeded); err != nil {
 			t.Fatal(err)
 		}
@@ -122,7 +122,7 @@ func TestNoRetryInTransaction(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
-		inTx := postgres.New(tx, postgres.DefaultTable())
+		inTx := store.On(tx)
 		if _, err := inTx.Get(ctx, 1); err != nil { // takes the snapshot
 			return err
 		}

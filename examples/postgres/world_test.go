@@ -16,7 +16,7 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// tree returns a tree of about a thousand requests with ids from root on.
+// tree returns a tree of about five hundred requests with ids from root on.
 func tree(root lifecycle.ID) []lifecycle.Request {
 	all := []lifecycle.Request{{ID: root, Kind: lifecycle.KindParent, State: lifecycle.StateRunning}}
 	add := func(parent lifecycle.ID, kind lifecycle.Kind, state lifecycle.State) lifecycle.ID {
@@ -28,7 +28,7 @@ func tree(root lifecycle.ID) []lifecycle.Request {
 		lifecycle.StateWait, lifecycle.StateReady, lifecycle.StateRunning, lifecycle.StateReady, lifecycle.StateBlocked,
 		lifecycle.StateSucceeded, lifecycle.StateHold, lifecycle.StateCompleted, lifecycle.StateErrorAutoRetry, lifecycle.StateReady,
 	}
-	for i := range 20 {
+	for i := range 10 {
 		parent := add(root, lifecycle.KindParent, lifecycle.StateRunning)
 		for j := range 40 {
 			add(parent, lifecycle.KindChild, states[(i+j)%len(states)])
