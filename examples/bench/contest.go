@@ -11,7 +11,6 @@ import (
 type contest struct {
 	name   string // such as "postgres/wide"
 	title  string
-	unit   string // what the work consists of, in the singular
 	rounds int
 	ways   []way
 }
@@ -20,8 +19,10 @@ type contest struct {
 type way struct {
 	name  string
 	goals []goal
-	// once says that the work is bounded by time, and timed once.
+	// once says that the way takes so long that it is timed once, and not looked at.
 	once bool
+	// bounded says that it does as much of the work as it can in the time given.
+	bounded bool
 	// run does the work on fresh data, inside of m.measure, and checks what came
 	// of it.
 	run func(ctx context.Context, m *meter) error
@@ -44,8 +45,8 @@ type row struct {
 
 // compete runs the contest and keeps the result.
 //
-// The first round is not timed: it warms up, and what is looked at there would slow the
-// others. In the others all ways take their turns, each round beginning with another,
+// The first round is not timed: it warms up, and looking closely slows what is looked at.
+// In the others all ways take their turns, each round beginning with another,
 // so that a computer that gets slower tilts none.
 func (b *bench) compete(ctx context.Context, c contest) error {
 	if !b.only.MatchString(c.name) {
@@ -58,13 +59,10 @@ func (b *bench) compete(ctx context.Context, c contest) error {
 	for round := range c.rounds + 1 {
 		for i := range c.ways {
 			r := res.rows[(i+round)%len(c.ways)]
-			if r.once && round > 1 {
+			if r.once && round != 1 {
 				continue
 			}
 			m := meter{looking: round == 0, seconds: b.size.seconds}
-			if m.looking {
-				m.seconds /= 10
-			}
 			begin := time.Now()
 			if err := r.run(ctx, &m); err != nil {
 				return fmt.Errorf("%s: %s: %w", c.name, r.name, err)
@@ -76,9 +74,10 @@ func (b *bench) compete(ctx context.Context, c contest) error {
 				fmt.Fprintf(b.log, "%s: %s: round %d: %v, with preparation %v\n", c.name, r.name, round, m.took, time.Since(begin))
 			}
 			r.work = m.work
-			if m.looking {
+			if m.looking || r.once {
 				r.seen = m.seen
-			} else {
+			}
+			if !m.looking {
 				r.ns = append(r.ns, float64(m.took)/float64(m.work))
 			}
 		}

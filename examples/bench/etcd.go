@@ -25,7 +25,7 @@ func (b *bench) etcd(ctx context.Context) (err error) {
 	slices.Sort(sizes)
 	for _, n := range slices.Compact(sizes) {
 		t := etcdTree{tree: wide(n/b.size.fan, b.size.fan)}
-		contest := contest{name: fmt.Sprintf("etcd/%d", n), title: "etcd, three members, " + t.name, unit: "request", rounds: b.size.few}
+		contest := contest{name: fmt.Sprintf("etcd/%d", n), title: "etcd, three members, " + t.name, rounds: b.size.few}
 		if n > b.size.etcd || !b.only.MatchString(contest.name) {
 			continue // etcd is not made for so many
 		}

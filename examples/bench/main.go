@@ -65,6 +65,7 @@ type bench struct {
 
 // A size says how much is measured.
 type size struct {
+	quick     bool
 	rounds    int   // timed runs of each way
 	few       int   // the same where a run takes long
 	blocks    int   // timed runs of what takes microseconds
@@ -82,14 +83,14 @@ type size struct {
 }
 
 var full = size{
-	rounds: 5, few: 3, blocks: 1001,
+	rounds: 5, few: 3, blocks: 301,
 	side: 1000, chain: 10_000, growth: []int{1000, 10_000, 100_000}, fan: 1000,
 	seconds: 10, callers: 64, crowds: []int{1, 2, 4, 8, 16}, each: 10_000,
 	etcd: 20_000, sqlite: 100_000, riverJobs: 60_000,
 }
 
 var small = size{
-	rounds: 1, few: 1, blocks: 3,
+	quick: true, rounds: 1, few: 1, blocks: 3,
 	side: 20, chain: 50, growth: []int{50, 100}, fan: 20,
 	seconds: 0.1, callers: 8, crowds: []int{1, 4}, each: 100,
 	etcd: 200, sqlite: 400, riverJobs: 1000,

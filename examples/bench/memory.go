@@ -12,7 +12,7 @@ import (
 func (b *bench) memory(ctx context.Context) error {
 	large := wide(b.size.side, b.size.side)
 	err := b.compete(ctx, contest{
-		name: "memory/wide", title: "In memory, " + large.name, unit: "request", rounds: b.size.rounds,
+		name: "memory/wide", title: "In memory, " + large.name, rounds: b.size.rounds,
 		ways: []way{
 			{name: "context", run: contextRun(large)},
 			{name: "all capabilities", goals: []goal{atMost(1), tripsFor(large, defaultPage)}, run: memoryRun(large, true, 1)},
@@ -28,7 +28,7 @@ func (b *bench) memory(ctx context.Context) error {
 			return fmt.Errorf("a tree of %d has no room for parents of %d", n, b.size.fan)
 		}
 		err := b.compete(ctx, contest{
-			name: fmt.Sprintf("memory/%d", n), title: "In memory, " + t.name, unit: "request", rounds: b.size.rounds,
+			name: fmt.Sprintf("memory/%d", n), title: "In memory, " + t.name, rounds: b.size.rounds,
 			ways: []way{
 				{name: "context", run: contextRun(t)},
 				{name: "all capabilities", run: memoryRun(t, true, 1)},
@@ -45,7 +45,7 @@ func (b *bench) memory(ctx context.Context) error {
 	tenth := wide(b.size.side, b.size.side/10)
 	for _, caps := range []bool{true, false} {
 		err := b.compete(ctx, contest{
-			name: "memory/heap/" + short(caps), title: "In memory, as many containers with more or fewer children (" + means(caps) + ")", unit: "request", rounds: 1,
+			name: "memory/heap/" + short(caps), title: "In memory, as many containers with more or fewer children (" + means(caps) + ")", rounds: 1,
 			ways: []way{
 				{name: tenth.name, run: memoryRun(tenth, caps, 1)},
 				{name: large.name, goals: []goal{sameHeap}, run: memoryRun(large, caps, 1)},
@@ -55,7 +55,7 @@ func (b *bench) memory(ctx context.Context) error {
 			return err
 		}
 		err = b.compete(ctx, contest{
-			name: "memory/callers/" + short(caps), title: "In memory, all cancel one tree of " + large.name + " (" + means(caps) + ")", unit: "request", rounds: b.size.rounds,
+			name: "memory/callers/" + short(caps), title: "In memory, all cancel one tree of " + large.name + " (" + means(caps) + ")", rounds: b.size.rounds,
 			ways: []way{
 				{name: "1 caller", run: memoryRun(large, caps, 1)},
 				{name: fmt.Sprintf("%d callers", b.size.callers), goals: []goal{atMost(4)}, run: memoryRun(large, caps, b.size.callers)},
@@ -67,7 +67,7 @@ func (b *bench) memory(ctx context.Context) error {
 	}
 
 	trees := forest(slices.Max(b.size.crowds), wide(b.size.each/b.size.fan, b.size.fan))
-	c := contest{name: "memory/cancellers", title: "In memory, " + trees.name + ", each cancelled by one of some", unit: "request", rounds: b.size.rounds}
+	c := contest{name: "memory/cancellers", title: "In memory, " + trees.name + ", each cancelled by one of some", rounds: b.size.rounds}
 	for _, n := range b.size.crowds {
 		c.ways = append(c.ways, way{name: cancellers(n), run: memoryRun(trees, true, n)})
 	}

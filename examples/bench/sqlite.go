@@ -24,7 +24,7 @@ func (b *bench) sqlite(ctx context.Context) error {
 	sizes := append(slices.Clone(b.size.growth), b.size.sqlite)
 	slices.Sort(sizes)
 	for _, n := range slices.Compact(sizes) {
-		c := contest{name: fmt.Sprintf("sqlite/%d", n), unit: "request", rounds: b.size.few}
+		c := contest{name: fmt.Sprintf("sqlite/%d", n), rounds: b.size.few}
 		if !b.only.MatchString(c.name) {
 			continue
 		}

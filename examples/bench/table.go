@@ -26,9 +26,12 @@ func (b *bench) writeTable(to io.Writer) error {
 			var goals []string
 			for _, g := range r.goals {
 				verdict := "met"
-				if g.met(r) {
+				switch {
+				case b.size.quick:
+					verdict = "too small to say"
+				case g.met(r):
 					met++
-				} else {
+				default:
 					verdict = "**missed**"
 					missed = append(missed, fmt.Sprintf("%s, %s: %s", res.title, r.name, g.text))
 				}
@@ -36,10 +39,12 @@ func (b *bench) writeTable(to io.Writer) error {
 			}
 			fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", r.name,
 				thousands(int64(r.work)), r.timeText(), duration(r.perUnit()), figure(1e9/r.perUnit()),
-				orDash(r.seen.trips), bytes(r.seen.heap), fixed(r.seen.allocs), orDash(int64(r.seen.locked)), r.ratioText(i == 0), strings.Join(goals, "; "))
+				orDash(r.seen.trips), r.heapText(), fixed(r.seen.allocs), orDash(int64(r.seen.locked)), r.ratioText(i == 0), strings.Join(goals, "; "))
 		}
 	}
-	fmt.Fprintf(w, "\nTargets: %d met, %d missed.\n", met, len(missed))
+	if !b.size.quick {
+		fmt.Fprintf(w, "\nTargets: %d met, %d missed.\n", met, len(missed))
+	}
 	for _, m := range missed {
 		fmt.Fprintln(w, "- missed:", m)
 	}
@@ -51,10 +56,17 @@ func (b *bench) writeTable(to io.Writer) error {
 const million = 1e6
 
 func (r *row) timeText() string {
-	if !r.once {
+	if !r.bounded {
 		return duration(float64(r.time()))
 	}
 	return fmt.Sprintf("%s (a million: %s)", duration(float64(r.time())), duration(r.perUnit()*million))
+}
+
+func (r *row) heapText() string {
+	if r.once {
+		return "–"
+	}
+	return megabytes(r.seen.heap)
 }
 
 func (r *row) ratioText(baseline bool) string {
@@ -133,7 +145,7 @@ func duration(ns float64) string {
 	}
 }
 
-func bytes(n float64) string {
+func megabytes(n float64) string {
 	switch {
 	case n < 5e4:
 		return "<0.1 MB"
