@@ -175,6 +175,32 @@ func ExampleCanceller_Resume() {
 	// <nil>
 }
 
+// A caller shows the progress of a long cascade while it runs.
+func ExampleOrder() {
+	ctx := context.Background()
+	var repo memrepo.Repo
+	err := repo.Insert(lifecycle.Request{ID: 1, Kind: lifecycle.KindParent, State: lifecycle.StateRunning})
+	for id := lifecycle.ID(2); err == nil && id <= 2500; id++ {
+		err = repo.Insert(lifecycle.Request{ID: id, Parent: 1, Kind: lifecycle.KindChild, State: lifecycle.StateWait})
+	}
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	var sofar cancel.Counts
+	order := cancel.Order{ID: 1, Receipt: func(r cancel.Receipt) {
+		if sofar[r.Disposition]++; sofar.Total()%1000 == 0 {
+			fmt.Println(sofar, "so far")
+		}
+	}}
+	result, err := cancel.New(&repo, nil).Cancel(ctx, order)
+	fmt.Println(result.Counts, err)
+	// Output:
+	// 1000 cancelled so far
+	// 2000 cancelled so far
+	// 2500 cancelled <nil>
+}
+
 func ExampleCancelling() {
 	ctx := context.Background()
 	repo := nightly()
