@@ -36,8 +36,9 @@ func get(ctx context.Context, q querier, id lifecycle.ID) (lifecycle.Request, er
 // an index, merges them and stops at the limit: no page costs more than its rows.
 // The first half is the rest of the parent at which the page before ended, the second
 // the parents behind it. (One condition on (parent, id) for both would make SQLite
-// pass over all rows of that parent again. And a bare ?5 for the limit would make it read
-// the statement again each time, to see whether there is a better plan for that limit.)
+// pass over all rows of that parent again. And where a parameter stands bare in place of
+// +?1 or (SELECT ?5) it would make a new plan for each value, which takes longer than most
+// pages.)
 //
 // Its parameters are those of childrenArgs.
 func childrenOf(columns string, states lifecycle.StateSet) string {
@@ -47,11 +48,11 @@ func childrenOf(columns string, states lifecycle.StateSet) string {
 	}
 	return fmt.Sprintf(`
 		SELECT %[1]s FROM requests
-		WHERE parent = ?1 AND id > ?2 AND state IN (SELECT value FROM json_each(?4)) %[2]s
+		WHERE parent = +?1 AND id > +?2 AND state IN (SELECT value FROM json_each(?4)) %[2]s
 		UNION ALL
 		SELECT %[1]s FROM requests
 		WHERE parent IN (SELECT value FROM json_each(?3)) AND state IN (SELECT value FROM json_each(?4)) %[2]s
-		ORDER BY parent, id LIMIT +?5`, columns, live)
+		ORDER BY parent, id LIMIT (SELECT ?5)`, columns, live)
 }
 
 func childrenArgs(q cancel.ChildQuery) ([]any, error) {
