@@ -29,8 +29,10 @@
 //	  found: there is request 2 (…): Apply(Old: request 2 (…), …) reported true, want false
 //
 // [RunFaults] has calls of the store fail, before or after their effect, and
-// [RunCrashes] lets the process die at every one of them. They test package cancel
-// more than the store, but over the store.
+// [RunCrashes] lets the process die at every one of them. [RunRandom] compares what
+// random commands do with a naive model of the rules, and [RunStorm] checks every
+// write of many goroutines that work at once. They test package cancel more than the
+// store, but over the store; what they find is told as a script for [PlayScript].
 //
 // # A scheduler
 //
