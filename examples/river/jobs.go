@@ -41,7 +41,8 @@ type Options struct {
 	// Every is how often [Jobs.Run] takes up what a cancel has left unfinished. Zero means a
 	// minute.
 	Every time.Duration
-	// Trouble, if not nil, is called with every error of Run, which goes on.
+	// Trouble, if not nil, is called with what goes wrong in Run, which goes on, and in Work
+	// beside the work.
 	Trouble func(error)
 }
 
@@ -107,7 +108,8 @@ func (j *Jobs) Work(ctx context.Context, job *rivertype.JobRow, doInner func(con
 		err := doInner(ctx)
 		if cancelled, ok := errors.AsType[*cancel.CancelledError](context.Cause(ctx)); ok && err != nil {
 			err = answer(cancelled, err)
-			j.trouble(j.record(context.WithoutCancel(ctx), job, err))
+			ctx := context.WithoutCancel(ctx)
+			j.trouble(ctx, j.record(ctx, job, err))
 		}
 		return err
 	})
@@ -121,8 +123,8 @@ func (j *Jobs) Work(ctx context.Context, job *rivertype.JobRow, doInner func(con
 // not a condition.
 func (j *Jobs) tell(ctx context.Context, id lifecycle.ID) {
 	cause, err := j.Cause(ctx, id)
-	j.trouble(err)
-	j.trouble(j.workers.Interrupt(ctx, []lifecycle.ID{id}, cause))
+	j.trouble(ctx, err)
+	j.trouble(ctx, j.workers.Interrupt(ctx, []lifecycle.ID{id}, cause))
 }
 
 // answer returns what the error of a worker means whose job has been cancelled: River has two
@@ -161,7 +163,7 @@ func (j *Jobs) Run(ctx context.Context, client *river.Client[pgx.Tx]) error {
 	defer tick.Stop()
 	resume := func() {
 		_, err := j.Resume(ctx, nil)
-		j.trouble(err)
+		j.trouble(ctx, err)
 	}
 	for resume(); ; {
 		select {
@@ -174,7 +176,7 @@ func (j *Jobs) Run(ctx context.Context, client *river.Client[pgx.Tx]) error {
 				events = nil // the client has stopped
 				continue
 			}
-			j.trouble(j.ended(ctx, event.Job))
+			j.trouble(ctx, j.ended(ctx, event.Job))
 		}
 	}
 }
@@ -199,8 +201,8 @@ func (j *Jobs) ended(ctx context.Context, job *rivertype.JobRow) error {
 	return err
 }
 
-func (j *Jobs) trouble(err error) {
-	if err != nil && j.opts.Trouble != nil {
+func (j *Jobs) trouble(ctx context.Context, err error) {
+	if err != nil && ctx.Err() == nil && j.opts.Trouble != nil {
 		j.opts.Trouble(err)
 	}
 }

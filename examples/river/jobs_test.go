@@ -254,7 +254,7 @@ func outside(a *around) func(*river.Config) {
 func TestCancelBetweenFetchAndWork(t *testing.T) {
 	t.Parallel()
 	a := &around{}
-	w := newWorld(t, nil, outside(a))
+	w := newWorld(t, nil, outside(a), func(c *river.Config) { c.ErrorHandler = noError{t} })
 	root := w.parent(0)
 	id := w.insert(root, "never", nil)
 	a.before = func(*rivertype.JobRow) { w.cancel(root) }
@@ -266,6 +266,39 @@ func TestCancelBetweenFetchAndWork(t *testing.T) {
 	w.waitFor(root, lifecycle.StateCancelled)
 	if got := w.state(id); got != lifecycle.StateCancelled {
 		t.Errorf("the job is %v", got)
+	}
+}
+
+// noError wants to hear of no error: a cancel is none.
+type noError struct{ *testing.T }
+
+func (t noError) HandleError(_ context.Context, _ *rivertype.JobRow, err error) *river.ErrorHandlerResult {
+	t.Errorf("River's ErrorHandler hears of %v", err)
+	return nil
+}
+
+func (t noError) HandlePanic(_ context.Context, _ *rivertype.JobRow, p any, _ string) *river.ErrorHandlerResult {
+	t.Errorf("River's ErrorHandler hears of a panic, %v", p)
+	return nil
+}
+
+// What a process that has died left unfinished, Run takes up: at once, and from time to time.
+func TestRunResumes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, &essriver.Options{Every: 50 * time.Millisecond, Trouble: func(err error) { t.Error(err) }})
+	for i := range 2 {
+		root := w.parent(0)
+		id := w.insert(root, "end", &river.InsertOpts{ScheduledAt: time.Now().Add(time.Hour)})
+		if _, err := w.jobs.Begin(t.Context(), cancel.Order{ID: root}); err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			w.start()
+		}
+		w.waitFor(root, lifecycle.StateCancelled)
+		if got := w.state(id); got != lifecycle.StateCancelled {
+			t.Errorf("the child is %v", got)
+		}
 	}
 }
 

@@ -2,7 +2,6 @@ package essriver_test
 
 import (
 	"os"
-	"slices"
 	"testing"
 
 	"example.com/ess/cancel/canceltest"
@@ -12,19 +11,22 @@ import (
 // day, as package canceltest does all of it with another store.
 var long = os.Getenv("ESS_LONG") != ""
 
-// trees are those of the crashes and faults.
-func trees() []canceltest.Tree {
-	trees := canceltest.Trees()
-	if !long {
-		trees = slices.DeleteFunc(trees, func(tree canceltest.Tree) bool { return tree.Name != "SINGLETON in every state" })
+// trees returns a tree with few places to die at, for every day.
+func trees(t *testing.T, short string) []canceltest.Tree {
+	if long {
+		return canceltest.Trees()
 	}
-	return trees
+	requests, err := canceltest.ParseTree(short)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []canceltest.Tree{{Name: "short", Requests: requests}}
 }
 
 // The process dies at every single call of the store.
 func TestCrashes(t *testing.T) {
 	t.Parallel()
-	points := canceltest.RunCrashes(t, newShelf(t).harness(false), trees()...)
+	points := canceltest.RunCrashes(t, newShelf(t).harness(false), trees(t, "1 SUBREQUEST_PARENT RUNNING\n  2 CHILD WAIT")...)
 	t.Logf("a process died %d times, and all of that was made good", points)
 	if points == 0 {
 		t.Error("no process died")
@@ -34,7 +36,7 @@ func TestCrashes(t *testing.T) {
 // Every single call of the store fails, before or after its effect.
 func TestFaults(t *testing.T) {
 	t.Parallel()
-	points := canceltest.RunFaults(t, newShelf(t).harness(false), trees()...)
+	points := canceltest.RunFaults(t, newShelf(t).harness(false), trees(t, "1 PARENT RUNNING\n  2 CHILD RUNNING\n  3 CHILD WAIT")...)
 	t.Logf("%d calls failed, and all of that was made good", points)
 	if points == 0 {
 		t.Error("no call failed")

@@ -283,6 +283,47 @@ func TestCallsOfRiver(t *testing.T) {
 	}
 }
 
+// River writes jobs in no certain order. Where that ends in a deadlock, Apply tries again.
+func TestDeadlock(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	root := w.parent(0)
+	first, last := w.insert(root, "end", nil), w.insert(root, "end", nil)
+	cancelled := make(chan error, 1)
+	err := pgx.BeginFunc(t.Context(), w.pool, func(tx pgx.Tx) error {
+		write := func(id lifecycle.ID) error {
+			_, err := tx.Exec(t.Context(), `UPDATE river_job SET priority = 2 WHERE id = $1`, id)
+			return err
+		}
+		if _, err := tx.Exec(t.Context(), `SET LOCAL deadlock_timeout = '1min'`); err != nil { // the other is the victim
+			return err
+		}
+		if err := write(last); err != nil {
+			return err
+		}
+		go func() {
+			_, err := w.jobs.Cancel(context.Background(), cancel.Order{ID: root})
+			cancelled <- err
+		}()
+		until(t, "the cancel waits", func() (waits bool) {
+			err := w.pool.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')`).Scan(&waits)
+			return err == nil && waits
+		})
+		return write(first)
+	})
+	if err := errors.Join(err, <-cancelled); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.state(root); got != lifecycle.StateCancelled {
+		t.Errorf("the parent is %v", got)
+	}
+	var deadlocks int
+	until(t, "the server has counted a deadlock", func() bool {
+		err := w.pool.QueryRow(t.Context(), `SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`).Scan(&deadlocks)
+		return err == nil && deadlocks > 0
+	})
+}
+
 // A thousand children, by one call. River's own JobCancel takes one job at a time.
 func TestThousand(t *testing.T) {
 	t.Parallel()
