@@ -11,7 +11,7 @@ import (
 
 // applySQL changes requests that are all in the same state to another. The changes
 // of a batch differ in little but their ids, and to find rows by a list of ids is
-// a third faster than to join them with a list of changes.
+// faster than to join them with a list of changes.
 //
 // Of two transactions that write the same row, the second waits for the first and
 // then looks at the row again: if it is not in the old state any more it is left

@@ -52,7 +52,7 @@ SELECT children, (SELECT count(*) FROM ended), coalesce(last[1], 0), coalesce(la
 // audit trail, and cancelEndSQL.
 
 // pageSQL reads the page as childrenSQL does, up to a last child. It does not lock it:
-// to lock rows and then write them takes twice the time of writing them.
+// to lock rows and then write them takes much longer than to write them.
 const pageSQL = `
 WITH page AS MATERIALIZED (
     SELECT ` + columnsAs + `

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -39,11 +40,12 @@ func (m *meddler) TraceQueryStart(ctx context.Context, conn *pgx.Conn, data pgx.
 		return ctx
 	}
 	go func() {
-		eventually(m.T, "the statement waits", func() bool {
-			return queryOne[bool](m, m.pool, `SELECT coalesce(wait_event_type, '') = 'Lock' FROM pg_stat_activity WHERE pid = $1`, conn.PgConn().PID())
-		})
-		if err := tx.Commit(m.Context()); err != nil {
-			m.Error(err)
+		waits := false
+		for end := time.Now().Add(10 * time.Second); !waits && time.Now().Before(end); time.Sleep(time.Millisecond) {
+			waits = queryOne[bool](m, m.pool, `SELECT coalesce(wait_event_type, '') = 'Lock' FROM pg_stat_activity WHERE pid = $1`, conn.PgConn().PID())
+		}
+		if err := tx.Commit(m.Context()); err != nil || !waits {
+			m.Errorf("it was not waited for request 2 (%v)", err)
 		}
 	}()
 	return ctx
@@ -106,6 +108,10 @@ func TestChildChangesMeanwhile(t *testing.T) {
 				if err != nil || !slices.Equal(got, listed) || page.Cancelled != cancelled || page.More {
 					t.Errorf("states %v, audit %v, all %v: CancelChildren = %q, %d cancelled, more %v, %v, want %q and %d cancelled",
 						test.states, table.Audit != nil, all, got, page.Cancelled, page.More, err, listed, cancelled)
+				}
+				trail := queryOne[string](t, pool, `SELECT coalesce(string_agg(concat_ws(' ', request, from_state, to_state), ', ' ORDER BY request), '') FROM ess_audit`)
+				if want := map[bool]string{true: test.want}[table.Audit != nil]; trail != want {
+					t.Errorf("states %v: the audit trail is %q, want %q", test.states, trail, want)
 				}
 			}
 		}

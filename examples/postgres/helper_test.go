@@ -137,11 +137,12 @@ func (p *process) wait(t *testing.T) {
 type world struct {
 	store     *postgres.Store
 	canceller *cancel.Canceller
-	// acknowledged is called after work has acknowledged.
+	// acknowledged, if not nil, is called after work has acknowledged.
 	acknowledged func(id lifecycle.ID, outcome lifecycle.State)
 
 	mu   sync.Mutex
 	told map[lifecycle.ID]bool
+	acks map[lifecycle.ID]lifecycle.State // what has been acknowledged
 	work sync.WaitGroup
 }
 
@@ -151,7 +152,7 @@ const (
 )
 
 func newWorld(pool *pgxpool.Pool, table postgres.Table) *world {
-	w := &world{store: postgres.New(pool, table), told: map[lifecycle.ID]bool{}, acknowledged: func(lifecycle.ID, lifecycle.State) {}}
+	w := &world{store: postgres.New(pool, table), told: map[lifecycle.ID]bool{}, acks: map[lifecycle.ID]lifecycle.State{}}
 	slots := make(chan struct{}, workers)
 	w.canceller = cancel.New(w.store, &cancel.Options{
 		PageSize: smallPage,
@@ -186,9 +187,15 @@ func (w *world) acknowledge(id lifecycle.ID) {
 	ctx, stop := context.WithTimeout(context.Background(), 10*time.Second)
 	defer stop()
 	outcome := answerOf(id)
-	if _, err := w.canceller.Acknowledge(ctx, cancel.Order{ID: id, Actor: "worker"}, outcome); err == nil {
+	if _, err := w.canceller.Acknowledge(ctx, cancel.Order{ID: id, Actor: "worker"}, outcome); err != nil {
+		return
+	}
+	if w.acknowledged != nil {
 		w.acknowledged(id, outcome)
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.acks[id] = outcome
 }
 
 // answerOf is what the work of a request answers.

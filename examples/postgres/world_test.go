@@ -16,7 +16,7 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// tree returns a tree of about five hundred requests with ids from root on.
+// tree returns a tree of about three hundred requests with ids from root on.
 func tree(root lifecycle.ID) []lifecycle.Request {
 	all := []lifecycle.Request{{ID: root, Kind: lifecycle.KindParent, State: lifecycle.StateRunning}}
 	add := func(parent lifecycle.ID, kind lifecycle.Kind, state lifecycle.State) lifecycle.ID {
@@ -28,7 +28,7 @@ func tree(root lifecycle.ID) []lifecycle.Request {
 		lifecycle.StateWait, lifecycle.StateReady, lifecycle.StateRunning, lifecycle.StateReady, lifecycle.StateBlocked,
 		lifecycle.StateSucceeded, lifecycle.StateHold, lifecycle.StateCompleted, lifecycle.StateErrorAutoRetry, lifecycle.StateReady,
 	}
-	for i := range 10 {
+	for i := range 6 {
 		parent := add(root, lifecycle.KindParent, lifecycle.StateRunning)
 		for j := range 40 {
 			add(parent, lifecycle.KindChild, states[(i+j)%len(states)])
@@ -59,7 +59,6 @@ type field struct {
 	pool  *pgxpool.Pool
 	table postgres.Table
 	store *postgres.Store
-	acks  int
 }
 
 func newField(t *testing.T, pool *pgxpool.Pool, table postgres.Table) *field {
@@ -136,7 +135,6 @@ func (f *field) checkAnswers(snap canceltest.Snapshot, acks map[lifecycle.ID]lif
 			f.Errorf("request %d acknowledged %v, and is %v (outcome %v)", id, outcome, r.State, r.Outcome)
 		}
 	}
-	f.acks += len(acks)
 }
 
 // checkAudit replays the audit trail of a tree.
