@@ -127,11 +127,17 @@ func TestAudit(t *testing.T) {
 
 func TestSubmit(t *testing.T) {
 	t.Parallel()
+	s := open(t)
+	id := lifecycle.ID(100)
 	for k := range lifecycle.Kinds() {
 		for state := range lifecycle.States() {
-			s := open(t, request(1, 0, k, state))
-			err := s.Submit(t.Context(), request(2, 1, lifecycle.KindChild, lifecycle.StateWait))
-			_, getErr := s.Get(t.Context(), 2)
+			parent, child := id, id+1
+			id += 2
+			if err := s.Insert(t.Context(), request(parent, 0, k, state)); err != nil {
+				t.Fatal(err)
+			}
+			err := s.Submit(t.Context(), request(child, parent, lifecycle.KindChild, lifecycle.StateWait))
+			_, getErr := s.Get(t.Context(), child)
 			if lifecycle.AdmitsChildren(k, state) {
 				if err != nil || getErr != nil {
 					t.Errorf("%v in %v: Submit of a child = %v, Get = %v, want no errors", k, state, err, getErr)
@@ -141,7 +147,6 @@ func TestSubmit(t *testing.T) {
 			}
 		}
 	}
-	s := open(t)
 	if err := s.Submit(t.Context(), request(2, 1, lifecycle.KindChild, lifecycle.StateWait)); !errors.Is(err, esserrors.CodeNotFound) {
 		t.Errorf("Submit without the parent = %v, want not found", err)
 	}
