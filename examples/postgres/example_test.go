@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -21,20 +22,16 @@ import (
 // exampleURL returns the address of a new database. In a program it comes from the
 // configuration.
 func exampleURL() string {
-	ctx := context.Background()
-	conn, err := pgx.Connect(ctx, serverURL)
+	name, err := createDatabase(context.Background(), serverURL)
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer conn.Close(ctx)
-	databases.Lock()
-	databases.n++
-	name := fmt.Sprintf("example_%d_%d", os.Getpid(), databases.n)
-	databases.Unlock()
-	if _, err := conn.Exec(ctx, `CREATE DATABASE `+name); err != nil {
-		log.Fatal(err)
+	u, err := url.Parse(serverURL)
+	if err != nil || u.Scheme == "" {
+		return serverURL + " dbname=" + name // it consists of keywords and values
 	}
-	return strings.Replace(serverURL, "/postgres?", "/"+name+"?", 1)
+	u.Path = "/" + name
+	return u.String()
 }
 
 func connect(ctx context.Context) *pgxpool.Pool {

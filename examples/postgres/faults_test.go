@@ -296,9 +296,7 @@ func (c *counter) of(code string) int {
 func rival(t *testing.T, parameters map[string]string) (*pgxpool.Pool, *counter) {
 	t.Helper()
 	config := newDatabase(t, serverURL)
-	for name, value := range parameters {
-		config.ConnConfig.RuntimeParams[name] = value
-	}
+	maps.Copy(config.ConnConfig.RuntimeParams, parameters)
 	c := &counter{codes: map[string]int{}}
 	config.ConnConfig.Tracer = c
 	config.MaxConns = 16

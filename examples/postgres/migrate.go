@@ -47,11 +47,11 @@ func Migrate(ctx context.Context, db interface {
 				return err
 			}
 			tag, err := tx.Exec(ctx, `INSERT INTO ess_migrations (name) VALUES ($1) ON CONFLICT DO NOTHING`, name)
-			if err != nil || tag.RowsAffected() == 0 {
-				if err != nil {
-					return err
-				}
-				continue
+			switch {
+			case err != nil:
+				return err
+			case tag.RowsAffected() == 0:
+				continue // it has been run
 			}
 			if _, err := tx.Exec(ctx, string(text)); err != nil {
 				return fmt.Errorf("postgres: migration %s: %w", name, err)

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"example.com/ess/cancel"
@@ -35,50 +34,74 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
-	serverURL = os.Getenv("ESS_POSTGRES_URL")
-	if serverURL == "" {
-		// Most tests are about what is done, not about whether it lasts.
-		server, err := pgserver.Start(context.Background(), pgserver.Options{Fast: true, Settings: map[string]string{"max_connections": "200"}})
-		if err != nil {
-			// Tests that did not run must not look like tests that passed.
-			fmt.Fprintln(os.Stderr, err)
-			fmt.Fprintln(os.Stderr, "Or set ESS_POSTGRES_URL to a server in which the tests may create databases.")
-			return 1
-		}
-		defer server.Stop()
-		serverURL = server.URL()
+	ctx := context.Background()
+	if serverURL = os.Getenv("ESS_POSTGRES_URL"); serverURL != "" {
+		code := m.Run()
+		return or1(code, dropDatabases(ctx))
 	}
-	return m.Run()
+	// Most tests are about what is done, not about whether it lasts.
+	server, err := pgserver.Start(ctx, pgserver.Options{Fast: true, Settings: map[string]string{"max_connections": "200"}})
+	if err != nil {
+		// Tests that did not run must not look like tests that passed.
+		fmt.Fprintln(os.Stderr, err)
+		fmt.Fprintln(os.Stderr, "Or set ESS_POSTGRES_URL to a server in which the tests may create databases.")
+		return 1
+	}
+	serverURL = server.URL()
+	code := m.Run()
+	return or1(code, server.Stop())
+}
+
+// or1 returns code, but 1 if the tests could not be cleared up after.
+func or1(code int, err error) int {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
+}
+
+// databases are those that the tests have made.
+var databases struct {
+	sync.Mutex
+	names []string
+}
+
+// createDatabase makes an empty database and returns its name.
+func createDatabase(ctx context.Context, server string) (string, error) {
+	conn, err := pgx.Connect(ctx, server)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close(ctx)
+	databases.Lock()
+	name := fmt.Sprintf("ess_test_%d_%d", os.Getpid(), len(databases.names))
+	databases.names = append(databases.names, name)
+	databases.Unlock()
+	_, err = conn.Exec(ctx, `CREATE DATABASE `+name)
+	return name, err
+}
+
+func dropDatabases(ctx context.Context) error {
+	conn, err := pgx.Connect(ctx, serverURL)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	for _, name := range databases.names {
+		if _, err := conn.Exec(ctx, `DROP DATABASE IF EXISTS `+name+` WITH (FORCE)`); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // newDatabase makes an empty database and returns its address.
 func newDatabase(t testing.TB, server string) *pgxpool.Config {
 	t.Helper()
-	ctx := context.Background()
-	conn, err := pgx.Connect(ctx, server)
+	name, err := createDatabase(context.Background(), server)
 	if err != nil {
 		t.Fatal(err)
-	}
-	defer conn.Close(ctx)
-	databases.Lock()
-	databases.n++
-	name := fmt.Sprintf("ess_%d_%d", os.Getpid(), databases.n)
-	databases.Unlock()
-	if _, err := conn.Exec(ctx, `CREATE DATABASE `+pgx.Identifier{name}.Sanitize()); err != nil {
-		t.Fatal(err)
-	}
-	if server == serverURL && os.Getenv("ESS_POSTGRES_URL") != "" {
-		t.Cleanup(func() {
-			conn, err := pgx.Connect(ctx, server)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer conn.Close(ctx)
-			if _, err := conn.Exec(ctx, `DROP DATABASE `+pgx.Identifier{name}.Sanitize()+` WITH (FORCE)`); err != nil {
-				t.Error(err)
-			}
-		})
 	}
 	config, err := pgxpool.ParseConfig(server)
 	if err != nil {
@@ -86,11 +109,6 @@ func newDatabase(t testing.TB, server string) *pgxpool.Config {
 	}
 	config.ConnConfig.Database = name
 	return config
-}
-
-var databases struct {
-	sync.Mutex
-	n int
 }
 
 func newPool(t testing.TB, config *pgxpool.Config) *pgxpool.Pool {
@@ -285,13 +303,11 @@ func standardTables(ctx context.Context, pool *pgxpool.Pool, n int) (postgres.Ta
 	return postgres.Table{Name: pgx.Identifier{schema, "ess_requests"}, Audit: pgx.Identifier{schema, "ess_audit"}}, err
 }
 
-func mustExec(t testing.TB, db postgres.DB, sql string, args ...any) pgconn.CommandTag {
+func mustExec(t testing.TB, db postgres.DB, sql string) {
 	t.Helper()
-	tag, err := db.Exec(context.Background(), sql, args...)
-	if err != nil {
+	if _, err := db.Exec(context.Background(), sql); err != nil {
 		t.Fatal(err)
 	}
-	return tag
 }
 
 func queryOne[T any](t testing.TB, db postgres.DB, sql string, args ...any) (v T) {

@@ -85,6 +85,7 @@ func TestCancelWaitsForChild(t *testing.T) {
 		select {
 		case err := <-done:
 			t.Errorf("Cancel did not wait for the child: %v", err)
+			done <- err
 		case <-time.After(200 * time.Millisecond):
 		}
 		return nil
