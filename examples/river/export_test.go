@@ -85,3 +85,18 @@ func MappingTable() string {
 	fmt.Fprintf(&b, "| any that has not ended | %v | River's own mark, `%s` |\n", lifecycle.StateCancelling, mark)
 	return strings.ReplaceAll(b.String(), "|  |", "| |")
 }
+
+// Statements returns those that look for many jobs, with their arguments.
+func (s *Store) Statements() map[string]pgx.NamedArgs {
+	ids := []int64{1, 2}
+	return map[string]pgx.NamedArgs{
+		s.sql(strings.Replace(childrenSQL, "{states}", states(lifecycle.Live), 1)): {"parents": ids, "after_parent": 0, "after": 0, "limit": 1000},
+		s.sql(listSQL):      {"after": 0, "limit": 1000},
+		s.sql(interruptSQL): {"schema": "", "ids": ids},
+		s.sql(completeSQL):  {"id": 1},
+		s.sql(applySQL): {
+			"at": nil, "note": nil, "final": false, "outcome": nil, "checked_in": "", "mark": true, "time": "", "cause": "{}", "anew": true,
+			"ids": ids, "old_state": "READY", "old_outcome": nil, "old_checked_in": nil,
+		},
+	}
+}

@@ -393,6 +393,25 @@ func TestRiverTells(t *testing.T) {
 	w.waitFor(root, lifecycle.StateCancelled)
 }
 
+// A client that has not got the middleware yet is told by River, and River has the last word.
+func TestWithoutMiddleware(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil, func(c *river.Config) { c.Middleware = nil })
+	w.worker.do["wait"] = func(ctx context.Context, _ *river.Job[task]) error {
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
+	root := w.parent(0)
+	id := w.insert(root, "wait", nil)
+	w.start()
+	w.waitForWork(id)
+	w.cancel(root)
+	w.waitFor(root, lifecycle.StateCancelled)
+	if got := w.row(id); got.State != rivertype.JobStateCancelled || len(got.Errors) != 1 {
+		t.Errorf("the job is %v, with %d errors", got.State, len(got.Errors))
+	}
+}
+
 // A client that stops ends the contexts of its workers, which is no cancel: the jobs are
 // worked again.
 func TestStopIsNoCancel(t *testing.T) {
