@@ -3,6 +3,7 @@
 package lifecycletest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -99,15 +100,7 @@ func Check[S comparable](m Mapping[S]) error {
 
 // compare orders states by what they stand for and then by how they print.
 func compare[S any](a, b lifecycle.State, x, y S) int {
-	if a != b {
-		return int(a) - int(b)
-	}
-	if p, q := fmt.Sprint(x), fmt.Sprint(y); p < q {
-		return -1
-	} else if p > q {
-		return 1
-	}
-	return 0
+	return cmp.Or(cmp.Compare(a, b), cmp.Compare(fmt.Sprint(x), fmt.Sprint(y)))
 }
 
 // Assert fails t with what [Check] returns.

@@ -128,6 +128,25 @@ func TestCheckRejects(t *testing.T) {
 	}
 }
 
+// TestCheckOrder checks that mistakes are told in the order of the states, and of two that
+// stand for one state in the order of their names.
+func TestCheckOrder(t *testing.T) {
+	t.Parallel()
+	m := mapping()
+	m.Kinds = []lifecycle.Kind{lifecycle.KindSingleton}
+	m.States["Aqueued"] = m.States[queued]
+	m.Next = func(_ lifecycle.Kind, s string, t lifecycle.Trigger) (string, bool) { return next(lifecycle.KindSingleton, "none", t) }
+	last := -1
+	text := lifecycletest.Check(m).Error()
+	for _, want := range []string{"Aqueued by cancel", "queued by cancel", active + " by cancel"} {
+		at := strings.Index(text, "request in "+want)
+		if at <= last {
+			t.Errorf("%q is at %d, behind %d, of\n%s", want, at, last, text)
+		}
+		last = at
+	}
+}
+
 func ExampleCheck() {
 	// A scheduler that marks running work as stopped at once.
 	err := lifecycletest.Check(lifecycletest.Mapping[string]{
