@@ -3,6 +3,7 @@ package etcd_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -34,32 +35,115 @@ func open(t testing.TB, client *clientv3.Client, requests ...lifecycle.Request) 
 	return s
 }
 
-// harness gives canceltest stores under prefixes of their own.
-func harness(t testing.TB) canceltest.Harness {
+// long says that the proofs are to take their time. A little of each is enough for every
+// day, because package canceltest does all of it with another store.
+var long = os.Getenv("ESS_LONG") != ""
+
+// harness gives canceltest stores under prefixes of their own, by the three methods only
+// if plain is set.
+func harness(t testing.TB, plain bool) canceltest.Harness {
 	t.Helper()
 	client := connect(t)
 	return canceltest.Harness{
 		New: func(ctx context.Context, requests []lifecycle.Request) (cancel.Repository, error) {
-			return newStore(ctx, client, requests...)
+			s, err := newStore(ctx, client, requests...)
+			if err != nil || !plain {
+				return s, err
+			}
+			return canceltest.Plain(s), nil
 		},
 		Insert: func(ctx context.Context, repo cancel.Repository, requests []lifecycle.Request) error {
+			if plain {
+				repo = repo.(struct{ cancel.Repository }).Repository // undoes Plain
+			}
 			return repo.(*etcd.Store).Insert(ctx, requests...)
 		},
-		Timeout: 3 * time.Minute, // three members and the race detector on a busy machine
+		Timeout: 5 * time.Minute, // three members and the race detector on a busy machine
 	}
 }
 
-func TestContract(t *testing.T) {
+// both runs a test of canceltest over stores with their capabilities and over the three
+// methods only.
+func both(t *testing.T, test func(t *testing.T, h canceltest.Harness)) {
 	t.Parallel()
-	canceltest.Run(t, harness(t))
+	for name, plain := range map[string]bool{"capabilities": false, "three methods": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, harness(t, plain))
+		})
+	}
 }
 
-func TestStorm(t *testing.T) {
-	t.Parallel()
-	canceltest.RunStorm(t, harness(t), &canceltest.StormOptions{Storms: 1})
+func TestContract(t *testing.T) { both(t, canceltest.Run) }
+
+// trees returns those that every call of the store is disturbed in.
+func trees() []canceltest.Tree {
+	if long {
+		return canceltest.Trees()
+	}
+	return []canceltest.Tree{{Name: "small", Requests: []lifecycle.Request{
+		request(1, 0, lifecycle.KindParent, lifecycle.StateRunning),
+		request(2, 1, lifecycle.KindChild, lifecycle.StateWait),
+	}}}
 }
 
+// Calls of the store fail, before and after their effect.
+func TestFaults(t *testing.T) {
+	both(t, func(t *testing.T, h canceltest.Harness) {
+		if canceltest.RunFaults(t, h, trees()...) == 0 {
+			t.Error("nothing failed")
+		}
+	})
+}
+
+// A process dies before and after every call of the store.
+func TestCrashes(t *testing.T) {
+	both(t, func(t *testing.T, h canceltest.Harness) {
+		if canceltest.RunCrashes(t, h, trees()...) == 0 {
+			t.Error("nobody died")
+		}
+	})
+}
+
+// Random commands do what a model says.
 func TestRandom(t *testing.T) {
-	t.Parallel()
-	canceltest.RunRandom(t, harness(t), &canceltest.RandomOptions{Worlds: 8})
+	both(t, func(t *testing.T, h canceltest.Harness) {
+		opts := &canceltest.RandomOptions{Worlds: 4}
+		if long {
+			opts = nil
+		}
+		if canceltest.RunRandom(t, h, opts) == 0 {
+			t.Error("no command was played")
+		}
+	})
+}
+
+// A dozen goroutines use one store at once.
+func TestStorm(t *testing.T) {
+	both(t, func(t *testing.T, h canceltest.Harness) {
+		opts := &canceltest.StormOptions{Storms: 2, Tries: 50} // the second of a kind of its own
+		if long {
+			opts = nil
+		}
+		if canceltest.RunStorm(t, h, opts) == 0 {
+			t.Error("nothing was written")
+		}
+	})
+}
+
+// Two cancellers and a scheduler take their steps in every order.
+func TestWorld(t *testing.T) {
+	both(t, func(t *testing.T, h canceltest.Harness) {
+		canceltest.RunWorld(t, canceltest.World{
+			Name: "one cancels, one starts",
+			Tree: `
+1 PARENT RUNNING
+  2 CHILD READY`,
+			Actors: []canceltest.Actor{
+				canceltest.Cancels("ann", 1),
+				canceltest.Fires("scheduler", 2, lifecycle.TriggerStart),
+			},
+			Harness: h,
+		})
+	})
 }

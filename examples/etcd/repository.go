@@ -164,46 +164,21 @@ func (s *Store) Apply(ctx context.Context, changes []cancel.Change) ([]bool, err
 	if err != nil {
 		return nil, fmt.Errorf("etcd: apply: %w", err)
 	}
-	// The batches: the changes, by index, and what they are as operations.
-	type batch struct {
-		changes []int
-		ops     []clientv3.Op
-		size    int
-	}
-	var batches []*batch
-	for i, ch := range changes {
-		old := olds[i]
-		if old.ID == 0 {
-			continue
+	var todo []int // changes, by index
+	for i, old := range olds {
+		if old.ID != 0 {
+			todo = append(todo, i)
 		}
-		rec := record{Request: ch.New(), Cause: old.Cause}
-		if rec.Cause == (cancel.Cause{}) {
-			rec.Cause = ch.Cause
-		}
-		condition, err := s.unchanged(old)
-		if err != nil {
-			return nil, fmt.Errorf("etcd: apply: request %d: %w", ch.Old.ID, err)
-		}
-		ops, size, err := s.put(old, rec)
-		if err != nil {
-			return nil, fmt.Errorf("etcd: apply: %w", err)
-		}
-		if n := len(batches); n == 0 || len(batches[n-1].ops) == maxOps-maxPut || batches[n-1].size+size > maxBytes {
-			batches = append(batches, &batch{})
-		}
-		b := batches[len(batches)-1]
-		b.changes = append(b.changes, i)
-		b.ops = append(b.ops, clientv3.OpTxn([]clientv3.Cmp{condition}, ops, nil))
-		b.size += size
 	}
 	made := make([]bool, len(changes))
+	batches := slices.Collect(slices.Chunk(todo, maxOps-maxPut))
 	err = inParallel(ctx, len(batches), func(ctx context.Context, n int) error {
-		resp, err := s.client.Txn(ctx).Then(batches[n].ops...).Commit()
-		if err != nil {
-			return err
-		}
-		for j, i := range batches[n].changes {
-			made[i] = resp.Responses[j].GetResponseTxn().Succeeded
+		for left := batches[n]; len(left) > 0; {
+			sent, err := s.applyBatch(ctx, changes, olds, left, made)
+			if err != nil {
+				return err
+			}
+			left = left[sent:]
 		}
 		return nil
 	})
@@ -211,6 +186,39 @@ func (s *Store) Apply(ctx context.Context, changes []cancel.Change) ([]bool, err
 		return nil, fmt.Errorf("etcd: apply: %w", err)
 	}
 	return made, nil
+}
+
+// applyBatch makes changes, of those that todo has the indexes of as many as fit into one
+// transaction. It returns how many these are.
+func (s *Store) applyBatch(ctx context.Context, changes []cancel.Change, olds []record, todo []int, made []bool) (sent int, err error) {
+	nested := make([]clientv3.Op, 0, len(todo))
+	size := 0
+	for _, i := range todo {
+		rec := record{Request: changes[i].New(), Cause: olds[i].Cause}
+		if rec.Cause == (cancel.Cause{}) {
+			rec.Cause = changes[i].Cause
+		}
+		condition, err := s.unchanged(olds[i])
+		if err != nil {
+			return 0, err
+		}
+		ops, bytes, err := s.put(olds[i], rec)
+		if err != nil {
+			return 0, err
+		}
+		if size += bytes; size > maxBytes && len(nested) > 0 {
+			break
+		}
+		nested = append(nested, clientv3.OpTxn([]clientv3.Cmp{condition}, ops, nil))
+	}
+	resp, err := s.client.Txn(ctx).Then(nested...).Commit()
+	if err != nil {
+		return 0, err
+	}
+	for j, r := range resp.Responses {
+		made[todo[j]] = r.GetResponseTxn().Succeeded
+	}
+	return len(nested), nil
 }
 
 // olds returns the records that the changes begin with, or zero ones for changes that
