@@ -201,9 +201,36 @@ func TestMissedNotification(t *testing.T) {
 	// Without any notification, and with the connection whole, it looks by itself.
 	var patient told
 	listen(t, pool, &patient, 50*time.Millisecond, func(err error) { t.Error(err) })
+	eventually(t, "told at the start", func() bool { _, n := patient.of(3); return n > 0 })
 	submitRunning(t, pool, 4)
 	mustCancel(silent, 4)
 	eventually(t, "told by polling", func() bool { _, n := patient.of(4); return n > 0 })
+}
+
+// What is cancelled while a Listener looks for what it has missed is told as well.
+func TestNotificationMeanwhile(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	pool := setup(t)
+	submitRunning(t, pool, 1, 2)
+	store := postgres.New(pool, postgres.DefaultTable())
+	if _, err := cancel.New(store, nil).Cancel(ctx, cancel.Order{ID: 2}); err != nil {
+		t.Fatal(err)
+	}
+	loud := cancel.New(store, &cancel.Options{Interrupter: &postgres.Notifier{DB: pool}})
+	var r told
+	listen(t, pool, cancel.InterrupterFunc(func(ctx context.Context, ids []lifecycle.ID, cause cancel.Cause) error {
+		if err := r.Interrupt(ctx, ids, cause); err != nil || ids[0] != 2 {
+			return err
+		}
+		_, err := loud.Cancel(ctx, cancel.Order{ID: 1}) // it has looked at 1 already
+		return err
+	}), time.Hour, func(err error) { t.Error(err) })
+	eventually(t, "both are told", func() bool {
+		_, first := r.of(1)
+		_, second := r.of(2)
+		return first > 0 && second > 0
+	})
 }
 
 // Many ids, and a cause of any length, fit into payloads that PostgreSQL accepts.
@@ -226,7 +253,7 @@ func TestNotificationOfMany(t *testing.T) {
 		want[id] = true
 	}
 	notifier := postgres.Notifier{DB: pool, Channel: `odd "channel"`}
-	cause := cancel.Cause{Root: 1 << 62, Actor: strings.Repeat("\x01", 5000), Reason: strings.Repeat("é", 5000), Time: moment}
+	cause := cancel.Cause{Root: 1 << 62, Actor: strings.Repeat("\x01", 5000), Reason: "x" + strings.Repeat("é", 5000), Time: moment}
 	if err := notifier.Interrupt(ctx, ids, cause); err != nil {
 		t.Fatal(err)
 	}

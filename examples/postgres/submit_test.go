@@ -58,7 +58,11 @@ func TestSubmitAsTheRuleSays(t *testing.T) {
 	if err := store.Submit(ctx, orphan); !errors.Is(err, esserrors.CodeNotFound) {
 		t.Errorf("Submit under a parent that does not exist = %v, want not found", err)
 	}
-	if err := store.Admit(ctx, 1); err == nil {
+	parent := lifecycle.Request{ID: id, Kind: lifecycle.KindParent, State: lifecycle.StateRunning}
+	if err := store.Submit(ctx, parent); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Admit(ctx, parent.ID); err == nil {
 		t.Error("Admit outside of a transaction succeeded")
 	}
 }
