@@ -130,20 +130,3 @@ func TestStorm(t *testing.T) {
 		}
 	})
 }
-
-// Two cancellers and a scheduler take their steps in every order.
-func TestWorld(t *testing.T) {
-	both(t, func(t *testing.T, h canceltest.Harness) {
-		canceltest.RunWorld(t, canceltest.World{
-			Name: "one cancels, one starts",
-			Tree: `
-1 PARENT RUNNING
-  2 CHILD READY`,
-			Actors: []canceltest.Actor{
-				canceltest.Cancels("ann", 1),
-				canceltest.Fires("scheduler", 2, lifecycle.TriggerStart),
-			},
-			Harness: h,
-		})
-	})
-}

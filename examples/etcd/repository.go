@@ -68,9 +68,10 @@ func (s *Store) parent(ctx context.Context, id lifecycle.ID) (lifecycle.ID, erro
 }
 
 // Children implements [cancel.Repository]. It reads the ranges of several parents in
-// one transaction: of as many as are likely to fill the page, going by the parents it
-// has read so far. It reads on until it has found something, because only an empty page
-// is the last, and goes on to fill the page, because etcd is not asked for states.
+// one transaction: of as many as are likely to fill the page, going by those it has
+// read so far, and of the first alone. It reads on until it has found something, because
+// only an empty page is the last, and goes on to fill the page, because etcd is not
+// asked for states.
 func (s *Store) Children(ctx context.Context, q cancel.ChildQuery) ([]lifecycle.Request, error) {
 	var spaces []space
 	if q.States&lifecycle.Live != 0 {
@@ -84,12 +85,14 @@ func (s *Store) Children(ctx context.Context, q cancel.ChildQuery) ([]lifecycle.
 	}
 	page := make([]lifecycle.Request, 0, q.Limit)
 	first, _ := slices.BinarySearch(q.Parents, q.After.Parent)
-	read, parentsRead := 0, 0
+	size := 1           // how many parents to read next
+	read, whole := 0, 0 // children of parents read from the beginning, and how many of these to the end
 	for parents := q.Parents[first:]; len(parents) > 0 && len(page) < q.Limit; {
 		left := q.Limit - len(page)
-		group := parents[:min(max(1, left*parentsRead/max(1, read)), maxOps/len(spaces), len(parents))]
+		group := parents[:min(size, maxOps/len(spaces), len(parents))]
 		// Should the guess be bad, not much more is read than is wanted.
-		limit := min(left, 4*left/len(group)+1)
+		limit := min(left, 2*left/len(group)+1)
+		rest := parents[0] == q.After.Parent // of a parent says nothing about the next ones
 		var ops []clientv3.Op
 		for _, parent := range group {
 			after := lifecycle.ID(0)
@@ -115,13 +118,24 @@ func (s *Store) Children(ctx context.Context, q cancel.ChildQuery) ([]lifecycle.
 					page = append(page, r)
 				}
 			}
-			read += len(children)
+			if !rest {
+				read += len(children)
+			}
 			if end != math.MaxInt64 {
 				q.After = cancel.Cursor{Parent: parents[0], ID: end} // more of this one
 				break
 			}
 			parents = parents[1:]
-			parentsRead++
+			if !rest {
+				whole++
+			}
+			rest = false
+		}
+		switch {
+		case read > 0:
+			size = max(1, (q.Limit-len(page))*whole/read)
+		case whole > 0: // and none has a child
+			size *= 8
 		}
 	}
 	return page, nil
