@@ -194,9 +194,13 @@ func TestMissedNotification(t *testing.T) {
 
 	// Nonsense on the channel does no harm.
 	eventually(t, "listening", func() bool { return listening(t, pool) != 0 })
+	pid := listening(t, pool)
 	mustExec(t, pool, `SELECT pg_notify('ess_cancel', 'nonsense')`)
 	mustCancel(cancel.New(store, &cancel.Options{Interrupter: &postgres.Notifier{DB: pool}}), 3)
 	eventually(t, "told after nonsense", func() bool { _, n := r.of(3); return n > 0 })
+	if now := listening(t, pool); now != pid {
+		t.Errorf("the connection broke because of nonsense: %d became %d", pid, now)
+	}
 
 	// Without any notification, and with the connection whole, it looks by itself.
 	var patient told
@@ -231,6 +235,38 @@ func TestNotificationMeanwhile(t *testing.T) {
 		_, second := r.of(2)
 		return first > 0 && second > 0
 	})
+}
+
+// Only work that has not answered is told.
+func TestMissedNotificationOfWork(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	pool := setup(t)
+	store := postgres.New(pool, postgres.DefaultTable())
+	for _, r := range []lifecycle.Request{
+		{ID: 1, Kind: lifecycle.KindParent, State: lifecycle.StateRunning},
+		{ID: 2, Parent: 1, Kind: lifecycle.KindSubrequestParent, State: lifecycle.StateRunning},
+		{ID: 3, Parent: 2, Kind: lifecycle.KindChild, State: lifecycle.StateRunning},
+	} {
+		if err := store.Submit(ctx, r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	canceller := cancel.New(store, nil)
+	if _, err := canceller.Cancel(ctx, cancel.Order{ID: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := canceller.Acknowledge(ctx, cancel.Order{ID: 2}, lifecycle.StateWarning); err != nil {
+		t.Fatal(err)
+	}
+	var r told
+	listen(t, pool, &r, time.Hour, func(err error) { t.Error(err) })
+	eventually(t, "the work of 3 is told", func() bool { _, n := r.of(3); return n > 0 })
+	for id := lifecycle.ID(1); id <= 2; id++ {
+		if _, n := r.of(id); n > 0 {
+			t.Errorf("request %d has no work to be told, and was", id)
+		}
+	}
 }
 
 // Many ids, and a cause of any length, fit into payloads that PostgreSQL accepts.
