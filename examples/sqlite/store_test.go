@@ -244,6 +244,54 @@ func tree(parents, children int) []lifecycle.Request {
 	return all
 }
 
+// A scheduler submits children and starts them while their parent is cancelled: none
+// slips in, and none escapes.
+func TestSchedulerBesideCancel(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	submitted, started := 0, 0
+	for round := range lifecycle.ID(20) {
+		root := 100 * (round + 1)
+		if err := s.Insert(t.Context(), request(root, 0, lifecycle.KindParent, lifecycle.StateRunning)); err != nil {
+			t.Fatal(err)
+		}
+		var group sync.WaitGroup
+		ready := make(chan struct{})
+		group.Go(func() {
+			for child := root + 1; child < root+20; child++ {
+				err := s.Submit(t.Context(), request(child, root, lifecycle.KindChild, lifecycle.StateReady))
+				if child == root+1+round/2 {
+					close(ready)
+				}
+				if err == nil {
+					submitted++
+					_, err = s.Fire(t.Context(), child, lifecycle.TriggerStart)
+				}
+				if err == nil {
+					started++
+				} else if !errors.Is(err, esserrors.CodeUnsupportedState) {
+					t.Error(err)
+				}
+			}
+		})
+		<-ready
+		if _, err := cancel.New(s, nil).Cancel(t.Context(), cancel.Order{ID: root}); err != nil {
+			t.Error(err)
+		}
+		group.Wait()
+		snap, err := canceltest.TakeSnapshot(t.Context(), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(canceltest.CheckCancelled(snap, root), canceltest.CheckQuiet(snap)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if submitted == 0 || submitted == 20*19 || started == 0 {
+		t.Errorf("%d children submitted, %d started: nobody met", submitted, started)
+	}
+}
+
 func TestManyCancellers(t *testing.T) {
 	t.Parallel()
 	const callers = 32
