@@ -1,12 +1,15 @@
 package etcd_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
 	"strings"
 	"sync"
 	"testing"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"example.com/ess/cancel"
 	"example.com/ess/cancel/canceltest"
@@ -153,6 +156,84 @@ func TestLongReasons(t *testing.T) {
 		t.Errorf("Cause = %.20q, %v", cause.Reason, err)
 	}
 	checkEnd(t, s)
+}
+
+// An interloper does something between what a call reads and what it writes.
+type interloper struct {
+	clientv3.KV
+	transactions int
+	do           func()
+}
+
+func (kv *interloper) Txn(ctx context.Context) clientv3.Txn {
+	if kv.transactions++; kv.transactions == 2 { // the first has read
+		kv.do()
+	}
+	return kv.KV.Txn(ctx)
+}
+
+func TestBetweenReadAndWrite(t *testing.T) {
+	t.Parallel()
+	cancelRoot := func(ctx context.Context, s *etcd.Store) error {
+		_, err := cancel.New(s, nil).Cancel(ctx, cancel.Order{ID: 1})
+		return err
+	}
+	for _, test := range []struct {
+		name     string
+		call, do func(ctx context.Context, s *etcd.Store) error
+		want     esserrors.Code
+	}{
+		{
+			"Submit, Cancel",
+			func(ctx context.Context, s *etcd.Store) error {
+				return s.Submit(ctx, request(3, 1, lifecycle.KindChild, lifecycle.StateWait))
+			}, cancelRoot, esserrors.CodeUnsupportedState,
+		},
+		{
+			"Fire, Cancel",
+			func(ctx context.Context, s *etcd.Store) error {
+				_, err := s.Fire(ctx, 2, lifecycle.TriggerStart)
+				return err
+			}, cancelRoot, esserrors.CodeUnsupportedState,
+		},
+		{
+			"Fire, Submit",
+			func(ctx context.Context, s *etcd.Store) error {
+				_, err := s.Fire(ctx, 4, lifecycle.TriggerFail)
+				return err
+			},
+			func(ctx context.Context, s *etcd.Store) error {
+				return s.Submit(ctx, request(5, 4, lifecycle.KindChild, lifecycle.StateWait))
+			}, esserrors.CodeConflict,
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			client, prefix := connect(t), newPrefix()
+			other := etcd.New(connect(t), prefix)
+			if err := other.Insert(t.Context(),
+				request(1, 0, lifecycle.KindParent, lifecycle.StateRunning),
+				request(2, 1, lifecycle.KindChild, lifecycle.StateReady),
+				request(4, 0, lifecycle.KindSubrequestParent, lifecycle.StateRunning)); err != nil {
+				t.Fatal(err)
+			}
+			client.KV = &interloper{KV: client.KV, do: func() {
+				if err := test.do(t.Context(), other); err != nil {
+					t.Error(err)
+				}
+			}}
+			if err := test.call(t.Context(), etcd.New(client, prefix)); !errors.Is(err, test.want) {
+				t.Errorf("%v, want %v", err, test.want)
+			}
+			snap, err := canceltest.TakeSnapshot(t.Context(), other)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := canceltest.CheckQuiet(snap); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 // A scheduler submits children and starts them while their parent is cancelled: none

@@ -102,16 +102,22 @@ func (s *Store) Apply(ctx context.Context, changes []cancel.Change) ([]bool, err
 	made := make([]bool, len(changes))
 	err := s.write(ctx, func(tx *sql.Tx) error {
 		causes := map[cancel.Cause]int64{} // most batches have one
+		// Where a context can end the driver has a goroutine wait for that, and these
+		// statements take less than to start one.
+		quick := context.WithoutCancel(ctx)
 		for i, ch := range changes {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
 			cause, ok := causes[ch.Cause]
 			if !ok {
 				var err error
-				if cause, err = insertCause(ctx, tx, ch.Cause); err != nil {
+				if cause, err = insertCause(quick, tx, ch.Cause); err != nil {
 					return err
 				}
 				causes[ch.Cause] = cause
 			}
-			n, err := count(tx.ExecContext(ctx, `
+			n, err := count(tx.ExecContext(quick, `
 				UPDATE requests SET state = ?, outcome = ?, checked_in = ?, cause = coalesce(cause, ?)
 				WHERE id = ? AND state = ? AND outcome IS ? AND checked_in IS ?`,
 				ch.State, name(ch.Outcome), micros(ch.CheckedIn), cause,
@@ -122,7 +128,7 @@ func (s *Store) Apply(ctx context.Context, changes []cancel.Change) ([]bool, err
 			if n == 0 {
 				continue
 			}
-			_, err = tx.ExecContext(ctx, `
+			_, err = tx.ExecContext(quick, `
 				INSERT INTO changes (cause, request, trigger, old_state, state, outcome) VALUES (?, ?, ?, ?, ?, ?)`,
 				cause, ch.Old.ID, sql.Null[string]{V: ch.Trigger.String(), Valid: ch.Trigger != 0}, ch.Old.State, ch.State, name(ch.Outcome))
 			if err != nil {
