@@ -36,8 +36,8 @@ func (s *Store) get(ctx context.Context, id lifecycle.ID) (record, error) {
 		return record{}, fmt.Errorf("etcd: get request %d: %w", id, err)
 	}
 	for _, r := range resp.Responses {
-		for _, kv := range r.GetResponseRange().Kvs {
-			rec, err := decode(kv)
+		if kvs := r.GetResponseRange().Kvs; len(kvs) > 0 {
+			rec, err := decode(kvs[0])
 			if err != nil {
 				return record{}, fmt.Errorf("etcd: get request %d: %w", id, err)
 			}
@@ -56,8 +56,8 @@ func (s *Store) parent(ctx context.Context, id lifecycle.ID) (lifecycle.ID, erro
 		if err != nil {
 			return 0, fmt.Errorf("etcd: get request %d: %w", id, err)
 		}
-		for _, kv := range resp.Kvs {
-			parent, err := strconv.ParseInt(string(kv.Value), 10, 64)
+		if len(resp.Kvs) > 0 {
+			parent, err := strconv.ParseInt(string(resp.Kvs[0].Value), 10, 64)
 			if err != nil {
 				return 0, fmt.Errorf("etcd: get request %d: %w", id, err)
 			}
