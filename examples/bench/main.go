@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"syscall"
 )
 
 func main() {
@@ -31,7 +32,7 @@ func main() {
 	pattern, err := regexp.Compile(*only)
 	exitOn(err)
 
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	b := &bench{size: full, only: pattern, log: os.Stderr}
 	if *quick {
@@ -41,8 +42,8 @@ func main() {
 	if err == nil && len(b.results) == 0 {
 		err = fmt.Errorf("nothing matches %q", *only)
 	}
-	if err == nil {
-		err = errors.Join(b.writeTable(os.Stdout), os.WriteFile(*svg, b.chart(), 0o644))
+	if err == nil || ctx.Err() != nil { // if interrupted, show what there is
+		err = errors.Join(err, b.writeTable(os.Stdout), os.WriteFile(*svg, b.chart(), 0o644))
 	}
 	exitOn(err)
 }
