@@ -16,7 +16,7 @@ import (
 func TestDeadlockIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	// Of the two, the one that is less patient is rolled back.
-	pool, c := rival(t, map[string]string{"deadlock_timeout": "500ms", "application_name": "victim"})
+	pool, c := rival(t, map[string]string{"deadlock_timeout": "2s", "application_name": "victim"})
 	config := pool.Config()
 	config.ConnConfig.RuntimeParams = map[string]string{"deadlock_timeout": "1min"}
 	other := newPool(t, config)
