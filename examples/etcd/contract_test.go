@@ -39,6 +39,9 @@ func open(t testing.TB, client *clientv3.Client, requests ...lifecycle.Request) 
 // day, because package canceltest does all of it with another store.
 var long = os.Getenv("ESS_LONG") != ""
 
+// raceDetector says that everything takes three times as long: see race_test.go.
+var raceDetector bool
+
 // harness gives canceltest stores under prefixes of their own, by the three methods only
 // if plain is set.
 func harness(t testing.TB, plain bool) canceltest.Harness {
@@ -78,13 +81,19 @@ func TestContract(t *testing.T) { both(t, canceltest.Run) }
 
 // trees returns those that every call of the store is disturbed in.
 func trees() []canceltest.Tree {
-	if long {
+	switch {
+	case long:
 		return canceltest.Trees()
+	case raceDetector:
+		return []canceltest.Tree{{Name: "tiny", Requests: []lifecycle.Request{
+			request(1, 0, lifecycle.KindSingleton, lifecycle.StateRunning),
+		}}}
+	default:
+		return []canceltest.Tree{{Name: "small", Requests: []lifecycle.Request{
+			request(1, 0, lifecycle.KindParent, lifecycle.StateRunning),
+			request(2, 1, lifecycle.KindChild, lifecycle.StateWait),
+		}}}
 	}
-	return []canceltest.Tree{{Name: "small", Requests: []lifecycle.Request{
-		request(1, 0, lifecycle.KindParent, lifecycle.StateRunning),
-		request(2, 1, lifecycle.KindChild, lifecycle.StateWait),
-	}}}
 }
 
 // Calls of the store fail, before and after their effect.
