@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -149,6 +150,18 @@ func TestLongReasons(t *testing.T) {
 	t.Parallel()
 	s := open(t, connect(t), tree(2, 100)...)
 	reason := strings.Repeat("because ", 2000)
+	page, err := s.Children(t.Context(), cancel.ChildQuery{Parents: []lifecycle.ID{2}, States: lifecycle.Live, Limit: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var changes []cancel.Change
+	for _, r := range page {
+		changes = append(changes, cancel.Change{Old: r, Trigger: lifecycle.TriggerCancel, State: lifecycle.StateCancelling, Cause: cancel.Cause{Root: 1, Reason: reason}})
+	}
+	// Package cancel would try a batch that is too large once more, in halves.
+	if made, err := s.Apply(t.Context(), changes); err != nil || slices.Contains(made, false) {
+		t.Errorf("Apply of %d changes = %v, %v", len(changes), made, err)
+	}
 	if _, err := cancel.New(s, nil).Cancel(t.Context(), cancel.Order{ID: 1, Reason: reason}); err != nil {
 		t.Fatal(err)
 	}
