@@ -254,7 +254,7 @@ func outside(a *around) func(*river.Config) {
 func TestCancelBetweenFetchAndWork(t *testing.T) {
 	t.Parallel()
 	a := &around{}
-	w := newWorld(t, nil, outside(a), func(c *river.Config) { c.ErrorHandler = noError{t} })
+	w := newWorld(t, deaf(), outside(a), func(c *river.Config) { c.ErrorHandler = noError{t} })
 	root := w.parent(0)
 	id := w.insert(root, "never", nil)
 	a.before = func(*rivertype.JobRow) { w.cancel(root) }
@@ -285,14 +285,17 @@ func (t noError) HandlePanic(_ context.Context, _ *rivertype.JobRow, p any, _ st
 // What a process that has died left unfinished, Run takes up: at once, and from time to time.
 func TestRunResumes(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, &essriver.Options{Every: 50 * time.Millisecond, Trouble: func(err error) { t.Error(err) }})
-	for i := range 2 {
+	for every, later := range map[time.Duration]bool{time.Hour: false, 50 * time.Millisecond: true} {
+		w := newWorld(t, &essriver.Options{Every: every, Trouble: func(err error) { t.Error(err) }})
+		if later {
+			w.start()
+		}
 		root := w.parent(0)
 		id := w.insert(root, "end", &river.InsertOpts{ScheduledAt: time.Now().Add(time.Hour)})
 		if _, err := w.jobs.Begin(t.Context(), cancel.Order{ID: root}); err != nil {
 			t.Fatal(err)
 		}
-		if i == 0 {
+		if !later {
 			w.start()
 		}
 		w.waitFor(root, lifecycle.StateCancelled)
@@ -360,14 +363,18 @@ func TestCompleteInTransaction(t *testing.T) {
 	}
 }
 
+// deaf returns options with which no client is told.
+func deaf() *essriver.Options {
+	return &essriver.Options{Cancel: cancel.Options{
+		Interrupter: cancel.InterrupterFunc(func(context.Context, []lifecycle.ID, cancel.Cause) error { return nil }),
+	}}
+}
+
 // A client that has not heard of the cancel finds it by itself: the mark is River's own. And
 // River's own cancel is one too.
 func TestRiverTells(t *testing.T) {
 	t.Parallel()
-	deaf := &essriver.Options{Cancel: cancel.Options{
-		Interrupter: cancel.InterrupterFunc(func(context.Context, []lifecycle.ID, cancel.Cause) error { return nil }),
-	}}
-	w := newWorld(t, deaf, func(c *river.Config) { c.PollOnly = true })
+	w := newWorld(t, deaf(), func(c *river.Config) { c.PollOnly = true })
 	causes := make(chan error, 2)
 	w.worker.do["wait"] = func(ctx context.Context, _ *river.Job[task]) error {
 		<-ctx.Done()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -94,7 +93,8 @@ func TestAdmitHoldsOffCancel(t *testing.T) {
 		}()
 		select {
 		case err := <-cancelled:
-			return fmt.Errorf("the cancel did not wait: %v", err)
+			cancelled <- err
+			return errors.New("the cancel did not wait")
 		case <-time.After(100 * time.Millisecond):
 		}
 		inserted, err := w.client.InsertTx(t.Context(), tx, task{"end"}, opts)
