@@ -118,6 +118,39 @@ func TestWatcher(t *testing.T) {
 	}
 }
 
+// A late list lets something happen before its first answer arrives.
+type lateList struct {
+	clientv3.KV
+	calls int
+	do    func()
+}
+
+func (kv *lateList) Get(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
+	resp, err := kv.KV.Get(ctx, key, opts...)
+	if kv.calls++; kv.calls == 1 {
+		kv.do()
+	}
+	return resp, err
+}
+
+// Nothing falls between the list and the watch.
+func TestWatcherBetweenListAndWatch(t *testing.T) {
+	t.Parallel()
+	client, prefix := connect(t), newPrefix()
+	other := etcd.New(connect(t), prefix)
+	if err := other.Insert(t.Context(), request(1, 0, lifecycle.KindSingleton, lifecycle.StateRunning)); err != nil {
+		t.Fatal(err)
+	}
+	client.KV = &lateList{KV: client.KV, do: func() {
+		if _, err := cancel.New(other, nil).Cancel(t.Context(), cancel.Order{ID: 1}); err != nil {
+			t.Error(err)
+		}
+	}}
+	var workers told
+	watch(t, etcd.New(client, prefix), &workers)
+	workers.of(t, 1, 1)
+}
+
 // Workers that fail are told of everything again.
 func TestWatcherWorkersFail(t *testing.T) {
 	t.Parallel()
