@@ -135,7 +135,9 @@ func TestCheckOrder(t *testing.T) {
 	m := mapping()
 	m.Kinds = []lifecycle.Kind{lifecycle.KindSingleton}
 	m.States["Aqueued"] = m.States[queued]
-	m.Next = func(_ lifecycle.Kind, s string, t lifecycle.Trigger) (string, bool) { return next(lifecycle.KindSingleton, "none", t) }
+	m.Next = func(_ lifecycle.Kind, s string, t lifecycle.Trigger) (string, bool) {
+		return next(lifecycle.KindSingleton, "none", t)
+	}
 	last := -1
 	text := lifecycletest.Check(m).Error()
 	for _, want := range []string{"Aqueued by cancel", "queued by cancel", active + " by cancel"} {
