@@ -263,3 +263,19 @@ func TestCheckGivesUp(t *testing.T) {
 		})
 	}
 }
+
+// TestSnapshotEnds has a store give the same page for ever.
+func TestSnapshotEnds(t *testing.T) {
+	t.Parallel()
+	s, err := newStore([]lifecycle.Request{{ID: 1, Kind: lifecycle.KindSingleton, State: lifecycle.StateWait}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.children = func(ctx context.Context, q cancel.ChildQuery) ([]lifecycle.Request, error) {
+		q.After = cancel.Cursor{}
+		return s.Repo.Children(ctx, q)
+	}
+	if snap, err := canceltest.TakeSnapshot(t.Context(), s); err == nil || !strings.Contains(err.Error(), "out of order") {
+		t.Errorf("TakeSnapshot = %v, %v", snap, err)
+	}
+}

@@ -14,7 +14,9 @@ import (
 //
 // New is all that is needed. The requests are of every kind, in every state and with
 // every outcome that [lifecycle.Request.Validate] accepts, with ids up to the largest
-// int64; what is written to them is what package cancel writes.
+// int64. [Check], [CheckFaults] and [CheckCrashes] write to them what package cancel
+// writes; the others also what a scheduler does, which is any transition that the rules
+// permit.
 //
 // [Check] and [Run] work on one repository after another: about 100, with 10,000
 // requests in all and at most 1,500 in one, in about 7,000 calls. That takes a tenth of

@@ -22,11 +22,11 @@ func TakeSnapshot(ctx context.Context, repo cancel.Repository) (Snapshot, error)
 	for level := []lifecycle.ID{0}; len(level) > 0; {
 		var next []lifecycle.ID
 		for parents := range slices.Chunk(level, 1000) {
-			page, err := childrenOf(ctx, repo, parents)
-			if err != nil {
-				return nil, err
-			}
-			for _, r := range page {
+			q := cancel.ChildQuery{Parents: parents, States: lifecycle.Live | lifecycle.Terminal}
+			for r, err := range cancel.Children(ctx, repo, q) {
+				if err != nil {
+					return nil, err
+				}
 				if _, again := snap[r.ID]; again {
 					return nil, fmt.Errorf("request %d was returned twice", r.ID)
 				}
@@ -38,21 +38,6 @@ func TakeSnapshot(ctx context.Context, repo cancel.Repository) (Snapshot, error)
 		level = next
 	}
 	return snap, nil
-}
-
-// childrenOf reads all children of the parents.
-func childrenOf(ctx context.Context, repo cancel.Repository, parents []lifecycle.ID) ([]lifecycle.Request, error) {
-	var all []lifecycle.Request
-	q := cancel.ChildQuery{Parents: parents, States: lifecycle.Live | lifecycle.Terminal, Limit: 1000}
-	for {
-		page, err := repo.Children(ctx, q)
-		if err != nil || len(page) == 0 {
-			return all, err
-		}
-		all = append(all, page...)
-		last := page[len(page)-1]
-		q.After = cancel.Cursor{Parent: last.Parent, ID: last.ID}
-	}
 }
 
 // Children returns the children of a request, ordered by ID. Parent 0 stands for
