@@ -156,6 +156,7 @@ func pageWays(db pgDatabase) []way {
 
 // wideWays are all ways, those with a target among them.
 func (b *bench) wideWays(db pgDatabase) []way {
+	b.note("River " + versionOf("github.com/riverqueue/river"))
 	ways := pageWays(db)
 	for i := range ways[1:] {
 		w := &ways[1+i]
