@@ -127,6 +127,25 @@ func TestCancelAllOfATree(t *testing.T) {
 	})
 }
 
+// TestCancelAllOverlaps orders what another order has come upon: it is not told again, and
+// refused only if it has ended in another way.
+func TestCancelAllOverlaps(t *testing.T) {
+	t.Parallel()
+	repo := newRepo(t, "1 PARENT RUNNING; 2<1 SUBREQUEST_PARENT CANCELLING SUCCEEDED; 3<1 SUBREQUEST_PARENT RUNNING")
+	told := &interrupts{}
+	c := cancel.New(repo, &cancel.Options{Interrupter: told})
+	got := map[lifecycle.ID]error{}
+	for res, err := range c.CancelAll(t.Context(), orders(1, 2, 3), &cancel.AllOptions{Concurrency: 1}) {
+		got[res.Root.ID] = err
+	}
+	if len(got) != 3 || got[1] != nil || !errors.Is(got[2], esserrors.CodeUnsupportedState) || got[3] != nil {
+		t.Errorf("answers %v", got)
+	}
+	if !slices.Equal(told.ids, []lifecycle.ID{3}) {
+		t.Errorf("told to stop: %v", told.ids)
+	}
+}
+
 // TestCancelAllStops lets the caller stop: at a result, by its context, and by a panic
 // in its own sequence. No goroutine is left, which synctest would report.
 func TestCancelAllStops(t *testing.T) {

@@ -712,9 +712,11 @@ func TestCheckInNeverGoesBack(t *testing.T) {
 // TestGivesUp has every operation meet a store in which the request keeps changing.
 func TestGivesUp(t *testing.T) {
 	t.Parallel()
+	writes := 0
 	losing := func(t *testing.T, text string) *fake {
 		f := &fake{Repository: newRepo(t, text)}
 		f.apply = func(_ context.Context, changes []cancel.Change) ([]bool, error) {
+			writes++
 			return make([]bool, len(changes)), nil
 		}
 		return f
@@ -734,13 +736,91 @@ func TestGivesUp(t *testing.T) {
 		},
 	}
 	for name, op := range ops {
+		writes = 0
 		f := losing(t, "1 SINGLETON WAIT; 2 SINGLETON CANCELLING; 3 PARENT CANCELLING CANCELLED; 5 PARENT CANCELLING CANCELLED; 6<5 CHILD ERROR")
 		err := op(cancel.New(f, &cancel.Options{MaxAttempts: 3}))
 		if !errors.Is(err, esserrors.CodeConflict) {
 			t.Errorf("%s: %v, want a conflict", name, err)
 		}
-		if n := f.calls.Load(); n > 15 {
-			t.Errorf("%s: %d calls for three attempts", name, n)
+		if n := f.calls.Load(); n > 15 || writes != 3 {
+			t.Errorf("%s: %d calls, %d of them writes, for three attempts", name, n, writes)
+		}
+	}
+}
+
+// TestManyFailures has every child fail: the error says how many, and has some of them.
+func TestManyFailures(t *testing.T) {
+	t.Parallel()
+	text := "1 PARENT RUNNING"
+	for id := 2; id <= 21; id++ {
+		text += fmt.Sprintf("; %d<1 CHILD WAIT", id)
+	}
+	f := &fake{Repository: newRepo(t, text)}
+	f.apply = func(ctx context.Context, changes []cancel.Change) ([]bool, error) {
+		switch id := changes[0].Old.ID; {
+		case id == 1:
+			return f.Repository.Apply(ctx, changes)
+		case id <= 4: // these are lost to others
+			return make([]bool, len(changes)), nil
+		default:
+			return nil, errDisk
+		}
+	}
+	_, err := cancel.New(f, &cancel.Options{PageSize: 3, MaxAttempts: 1}).Cancel(t.Context(), cancel.Order{ID: 1})
+	if !errors.Is(err, esserrors.CodeSystem) || !strings.Contains(err.Error(), "20 failures") {
+		t.Errorf("%v, want 20 failures", err)
+	}
+	if n := strings.Count(err.Error(), "Others kept changing") + strings.Count(err.Error(), errDisk.Error()); n != 8 {
+		t.Errorf("the error has %d of them, want the first 8:\n%v", n, err)
+	}
+}
+
+// TestQueriesAreSound checks that no store is asked for the children of nobody, nor for a
+// request that cannot be, whatever the size of the pages.
+func TestQueriesAreSound(t *testing.T) {
+	t.Parallel()
+	for size := 1; size <= 5; size++ {
+		f := &fake{Repository: newRepo(t, "1 PARENT RUNNING; 2<1 PARENT WAIT; 3<1 PARENT WAIT; 4<2 PARENT WAIT; 5<3 PARENT WAIT; 6<4 CHILD WAIT; 7<5 CHILD RUNNING")}
+		f.children = func(ctx context.Context, q cancel.ChildQuery) ([]lifecycle.Request, error) {
+			if len(q.Parents) == 0 || q.States == 0 || q.Limit <= 0 || !slices.IsSorted(q.Parents) {
+				t.Errorf("pages of %d: asked for %+v", size, q)
+			}
+			return f.Repository.Children(ctx, q)
+		}
+		c := cancel.New(f, &cancel.Options{PageSize: size})
+		if _, err := c.Cancel(t.Context(), cancel.Order{ID: 1}); err != nil {
+			t.Error(err)
+		}
+		if _, err := c.Acknowledge(t.Context(), cancel.Order{ID: 7}, lifecycle.StateCancelled); err != nil {
+			t.Error(err)
+		}
+		before := f.calls.Load()
+		if _, err := c.Cancel(t.Context(), cancel.Order{}); !errors.Is(err, esserrors.CodeNotFound) || f.calls.Load() != before {
+			t.Errorf("request 0: %v after %d calls of the store", err, f.calls.Load()-before)
+		}
+	}
+}
+
+// A cautious store says that there may be more unless it has found nothing.
+type cautious struct{ *memrepo.Repo }
+
+func (c cautious) CancelChildren(ctx context.Context, q cancel.ChildCancel) (cancel.ChildPage, error) {
+	page, err := c.Repo.CancelChildren(ctx, q)
+	if n := len(page.Changes) + page.Cancelled; err == nil && n > 0 && !page.More {
+		page.More, page.Last = true, cancel.Cursor{Parent: q.Query.Parents[len(q.Query.Parents)-1], ID: math.MaxInt64}
+	}
+	return page, err
+}
+
+// TestLastPageIsEmpty has the last page of children be an empty one: parents are settled
+// all the same.
+func TestLastPageIsEmpty(t *testing.T) {
+	t.Parallel()
+	for size := 1; size <= 5; size++ {
+		repo := newRepo(t, "1 PARENT RUNNING; 2<1 PARENT WAIT; 3<1 PARENT WAIT; 4<2 CHILD WAIT; 5<2 CHILD WAIT; 6<3 CHILD WAIT; 7<3 CHILD WAIT")
+		res, err := cancel.New(cautious{repo}, &cancel.Options{PageSize: size}).Cancel(t.Context(), cancel.Order{ID: 1})
+		if err != nil || res.Counts[cancel.DispositionCancelled] != 7 {
+			t.Errorf("pages of %d: %v, %v; %s", size, res.Counts, err, states(repo))
 		}
 	}
 }
