@@ -14,8 +14,8 @@ import (
 )
 
 // endSQL makes those children of a page CANCELLED that become so at once. It finds
-// out where the page ends, without keeping its rows, and then writes to that part
-// of the index: no faster way to change so many was found. If somebody changes a
+// out where the page ends, and then writes to that part of the index, in halves as
+// childrenSQL reads it: no faster way to change so many was found. If somebody changes a
 // row meanwhile, PostgreSQL looks again whether it is one of those. What state a row
 // was in cannot be said afterwards, and so this is only for children that need not
 // be reported.
@@ -23,47 +23,55 @@ import (
 // It returns how many children the page has, how many were cancelled, and where it
 // ends. If there is a child of an unknown kind nothing is written at all.
 const endSQL = `
-WITH page AS MATERIALIZED (
+WITH here AS MATERIALIZED (
     SELECT count(*) AS children, bool_and(known) AS known, max(place) AS last
     FROM (
         SELECT ARRAY[r.{parent}, r.{id}]::bigint[] AS place, r.{kind} IN ({kinds}) AS known
         FROM {requests} r
-        WHERE r.{parent} = ANY ((SELECT @parents::bigint[])::bigint[])
-          AND (r.{parent}, r.{id}) > (@after_parent::bigint, @after::bigint)
+        WHERE r.{parent} = ANY ((SELECT @here::bigint[])::bigint[]) AND r.{id} > @after::bigint
           AND r.{state} IN ({live})
         ORDER BY r.{parent}, r.{id}
         LIMIT (SELECT @limit::bigint)
     ) AS child
-), ended AS (
+), behind AS MATERIALIZED (
+    SELECT count(*) AS children, bool_and(known) AS known, max(place) AS last
+    FROM (
+        SELECT ARRAY[r.{parent}, r.{id}]::bigint[] AS place, r.{kind} IN ({kinds}) AS known
+        FROM {requests} r
+        WHERE r.{parent} = ANY ((SELECT @behind::bigint[])::bigint[])
+          AND r.{state} IN ({live})
+        ORDER BY r.{parent}, r.{id}
+        LIMIT (SELECT @limit::bigint - children FROM here)
+    ) AS child
+), page AS MATERIALIZED (
+    SELECT h.children + b.children AS children, coalesce(h.known, true) AND coalesce(b.known, true) AS known,
+           h.last[2] AS last_here, coalesce(b.last, h.last) AS last
+    FROM here h, behind b
+), ended_here AS (
     UPDATE {requests} r
     SET {state} = {CANCELLED}, {outcome} = NULL
-    WHERE r.{parent} = ANY (ARRAY(SELECT p FROM unnest(@parents::bigint[]) AS p WHERE p <= (SELECT last[1] FROM page)))
-      AND (r.{parent}, r.{id}) > (@after_parent::bigint, @after::bigint)
+    WHERE r.{parent} = ANY ((SELECT @here::bigint[])::bigint[])
+      AND r.{id} > @after::bigint AND r.{id} <= (SELECT last_here FROM page)
+      AND {ends}
+      AND (SELECT known FROM page)
+    RETURNING 1
+), ended_behind AS (
+    UPDATE {requests} r
+    SET {state} = {CANCELLED}, {outcome} = NULL
+    WHERE r.{parent} = ANY (ARRAY(SELECT p FROM unnest(@behind::bigint[]) AS p WHERE p <= (SELECT last[1] FROM page)))
       AND (r.{parent}, r.{id}) <= ((SELECT last[1] FROM page), (SELECT last[2] FROM page))
       AND {ends}
       AND (SELECT known FROM page)
     RETURNING 1
 )
-SELECT children, (SELECT count(*) FROM ended), coalesce(last[1], 0), coalesce(last[2], 0) FROM page`
+SELECT children, (SELECT count(*) FROM ended_here) + (SELECT count(*) FROM ended_behind), coalesce(last[1], 0), coalesce(last[2], 0)
+FROM page`
 
 // Children that become CANCELLING have to be reported with the state that they were
 // in, and where there is an audit trail all have to. This takes a statement in
-// several parts: one that reads the page, then cancelSQL, auditSQL if there is an
-// audit trail, and cancelEndSQL.
-
-// pageSQL reads the page as childrenSQL does, up to a last child. It does not lock it:
-// to lock rows and then write them takes much longer than to write them.
-const pageSQL = `
-WITH page AS MATERIALIZED (
-    SELECT ` + columnsAs + `
-    FROM {requests} r
-    WHERE r.{parent} = ANY ((SELECT @parents::bigint[])::bigint[])
-      AND (r.{parent}, r.{id}) > (@after_parent::bigint, @after::bigint)
-      AND (r.{parent}, r.{id}) <= (@last_parent::bigint, @last::bigint)
-      AND r.{state} IN ({live})
-    ORDER BY r.{parent}, r.{id}
-    LIMIT (SELECT @limit::bigint)
-)`
+// several parts: childrenSQL, which reads the page and does not lock it, because to lock
+// rows and then write them takes much longer than to write them; then cancelSQL,
+// auditSQL if there is an audit trail, and cancelEndSQL.
 
 // theseSQL is the beginning for those children, mostly none, which others have changed
 // between the reading and the writing of their page.
@@ -74,33 +82,35 @@ WITH page AS MATERIALIZED (
     WHERE r.{id} = ANY ((SELECT @ids::bigint[])::bigint[]) AND r.{state} IN ({live})
 )`
 
-const columnsAs = `r.{id} AS id, r.{parent} AS parent, r.{kind} AS kind, r.{state} AS state, r.{outcome} AS outcome, r.{checked_in} AS checked_in`
-
-// cancelSQL looks up what the rules make of each child, and writes that to the
-// children that are still in the state that was read, in the order of their ids.
-// If there is a child of which the rules say nothing, because its kind is
-// unknown, nothing is written at all.
+// cancelSQL says what the rules make of each child of the page up to a last one, and
+// writes that to the children that are still in the state that was read, in the order
+// of their ids. If there is a child of which the rules say nothing, because its kind
+// is unknown, nothing is written at all.
+//
+// How many children the planner expects is a guess, and often a bad one. So there are
+// no joins, for which it would choose a way that suits the guess: IN, in a place where it
+// cannot become a join, is a look-up in a hash table, and IS TRUE makes a condition such
+// a place.
 const cancelSQL = `, judged AS MATERIALIZED (
-    SELECT p.*, d.to_state, d.to_outcome
+    SELECT p.*, {to_state} AS to_state, {to_outcome} AS to_outcome
     FROM page p
-    LEFT JOIN (VALUES {decisions}) AS d (kind, state, to_state, to_outcome) USING (kind, state)
+    WHERE (p.parent, p.id) <= (@last_parent::bigint, @last::bigint)
 ), made AS (
     UPDATE {requests} r
-    SET {state} = c.to_state,
-        {outcome} = c.to_outcome,
-        {checked_in} = CASE WHEN c.to_state = {CANCELLING} THEN @at::timestamptz ELSE r.{checked_in} END
-    FROM judged c
+    SET {state} = {r.to_state},
+        {outcome} = {r.to_outcome},
+        {checked_in} = CASE WHEN {r.to_state} = {CANCELLING} THEN @at::timestamptz ELSE r.{checked_in} END
     WHERE r.{id} = ANY (ARRAY(SELECT id FROM judged WHERE to_state IS NOT NULL))
-      AND r.{id} = c.id AND r.{state} = c.state
+      AND ((r.{id}, r.{state}) IN (SELECT id, state FROM judged)) IS TRUE
       AND NOT EXISTS (SELECT FROM judged WHERE to_state IS NULL AND state <> {CANCELLING})
-    RETURNING c.id, c.state AS old_state, c.to_state AS state, c.to_outcome AS outcome, {cancel} AS trigger,
-              @root::bigint AS root, @actor::text AS actor, @reason::text AS reason, @at::timestamptz AS at
+    RETURNING r.{id} AS id
 )`
 
 const auditSQL = `, audited AS (
     INSERT INTO {audit} (request, root, actor, reason, trigger, from_state, to_state, outcome, at)
-    SELECT m.id, m.root, m.actor, m.reason, m.trigger, m.old_state, m.state, m.outcome, m.at
-    FROM made m
+    SELECT j.id, @root::bigint, @actor::text, @reason::text, {cancel}, j.state, j.to_state, j.to_outcome, @at::timestamptz
+    FROM judged j
+    WHERE (j.id IN (SELECT id FROM made)) IS TRUE
 )`
 
 // cancelEndSQL returns a list of children: those that became CANCELLING or were so
@@ -108,9 +118,10 @@ const auditSQL = `, audited AS (
 // CANCELLED. Each row also has the number of children in the page, the number of
 // those not in the list, and the last child of the page. If the list is empty there
 // is one row, without a child in it.
-const cancelEndSQL = `, reported AS MATERIALIZED (
-    SELECT j.*, m.id IS NOT NULL AS made, m.id IS NULL OR m.state = {CANCELLING} OR @all::boolean AS listed
-    FROM judged j LEFT JOIN made m USING (id)
+const cancelEndSQL = `, told AS MATERIALIZED (
+    SELECT j.*, j.id IN (SELECT id FROM made) AS made FROM judged j
+), reported AS MATERIALIZED (
+    SELECT t.*, NOT t.made OR t.to_state = {CANCELLING} OR @all::boolean AS listed FROM told t
 )
 SELECT coalesce(l.id, 0), coalesce(l.parent, 0), l.kind, l.state, l.outcome, l.checked_in, coalesce(l.made, false),
        total.children, total.unlisted, coalesce(last.parent, 0), coalesce(last.id, 0)
@@ -160,16 +171,12 @@ func (s *Store) cancelUpTo(ctx context.Context, c cancel.ChildCancel, last cance
 			return page, fmt.Errorf("postgres: others kept changing the requests %d", lost)
 		}
 		var rest cancel.ChildPage
-		rest, lost, err = s.cancel(ctx, s.cancelThese, c, pgx.NamedArgs{"ids": lost})
+		rest, lost, err = s.cancel(ctx, s.cancelThese, c, pgx.NamedArgs{"ids": lost, "last_parent": last.Parent, "last": last.ID})
 		page.Cancelled += rest.Cancelled
 		page.Changes = append(page.Changes, rest.Changes...)
-		slices.SortFunc(page.Changes, func(a, b cancel.Change) int { return place(a).Compare(place(b)) })
+		slices.SortFunc(page.Changes, func(a, b cancel.Change) int { return position(a.Old).Compare(position(b.Old)) })
 	}
 	return page, err
-}
-
-func place(ch cancel.Change) cancel.Cursor {
-	return cancel.Cursor{Parent: ch.Old.Parent, ID: ch.Old.ID}
 }
 
 // cancel sends a statement that cancels a page of children. It returns the ids of

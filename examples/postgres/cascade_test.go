@@ -124,14 +124,18 @@ func TestNothingBehindPage(t *testing.T) {
 	t.Parallel()
 	pool := setup(t)
 	requests := tree(1)[:60] // a parent with many children, and another
-	for _, table := range tables() {
+	for n, table := range tables() {
 		for limit := 1; limit <= len(requests); limit += 7 {
+			var after cancel.Cursor // every second page begins inside the parent
+			if (n+limit)%2 == 0 {
+				after = position(requests[15])
+			}
 			mustExec(t, pool, `TRUNCATE ess_requests, ess_audit`)
 			if err := insert(t.Context(), pool, table, requests); err != nil {
 				t.Fatal(err)
 			}
 			store := postgres.New(pool, table)
-			q := cancel.ChildQuery{Parents: []lifecycle.ID{1, 2, 43}, States: lifecycle.Live, Limit: limit}
+			q := cancel.ChildQuery{Parents: []lifecycle.ID{1, 2, 43}, States: lifecycle.Live, After: after, Limit: limit}
 			page, err := store.Children(t.Context(), q)
 			if err != nil {
 				t.Fatal(err)
@@ -148,6 +152,10 @@ func TestNothingBehindPage(t *testing.T) {
 			}
 		}
 	}
+}
+
+func position(r lifecycle.Request) cancel.Cursor {
+	return cancel.Cursor{Parent: r.Parent, ID: r.ID}
 }
 
 // Columns of the type integer do, and an id that they cannot have is not found.

@@ -143,3 +143,51 @@ func checkPlans(t *testing.T, pool *pgxpool.Pool, rec *recorder) {
 		}
 	}
 }
+
+// What a page costs does not depend on how many children of the same parent come before it,
+// or behind it.
+func TestPagesCostTheirRows(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	config := newDatabase(t, serverURL)
+	rec := &recorder{}
+	config.ConnConfig.Tracer = rec
+	config.MaxConns = 1
+	pool := newPool(t, config)
+	if err := postgres.Migrate(ctx, pool); err != nil {
+		t.Fatal(err)
+	}
+	mustExec(t, pool, `INSERT INTO ess_requests (id, parent, kind, state)
+SELECT 1, NULL::bigint, 'PARENT', 'CANCELLING' UNION ALL SELECT 2, NULL, 'PARENT', 'CANCELLING' UNION ALL
+SELECT i, 1, 'CHILD', 'READY' FROM generate_series(3, 30000) i UNION ALL SELECT 30001, 2, 'CHILD', 'READY'`)
+	mustExec(t, pool, `VACUUM ANALYZE ess_requests`)
+	for _, table := range []postgres.Table{{}, postgres.DefaultTable()} {
+		store := postgres.New(pool, table)
+		q := cancel.ChildQuery{Parents: []lifecycle.ID{1, 2}, States: lifecycle.Live, After: cancel.Cursor{Parent: 1, ID: 15_000}, Limit: 20}
+		rec.statements = nil
+		if _, err := store.Children(ctx, q); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := store.CancelChildren(ctx, cancel.ChildCancel{Query: q, Cause: cancel.Cause{Root: 1, Time: moment}}); err != nil {
+			t.Fatal(err)
+		}
+		for _, sent := range slices.Clone(rec.statements) {
+			var plans []struct {
+				Plan struct {
+					Hit  int `json:"Shared Hit Blocks"`
+					Read int `json:"Shared Read Blocks"`
+				}
+			}
+			if err := pool.QueryRow(ctx, "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "+sent.sql, sent.args...).Scan(&plans); err != nil {
+				t.Fatal(err)
+			}
+			most := q.Limit
+			if strings.Contains(sent.sql, "UPDATE") {
+				most = 10 * q.Limit // a row takes some in the table, in each index and in the audit trail
+			}
+			if blocks := plans[0].Plan.Hit + plans[0].Plan.Read; blocks == 0 || blocks > most {
+				t.Errorf("a page of %d takes %d blocks:\n%s", q.Limit, blocks, sent.sql)
+			}
+		}
+	}
+}

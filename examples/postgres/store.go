@@ -49,6 +49,7 @@ var (
 // not at all if he rolls back.
 func New(db DB, table Table) *Store {
 	sql := table.statement()
+	page := strings.ReplaceAll(childrenSQL, "{states}", "{live}")
 	s := &Store{
 		db:             db,
 		audited:        len(table.Audit) > 0,
@@ -58,14 +59,14 @@ func New(db DB, table Table) *Store {
 		admit:          sql(admitSQL),
 		apply:          sql(applySQL + applyEndSQL),
 		endPage:        sql(endSQL),
-		cancelPage:     sql(pageSQL + cancelSQL + cancelEndSQL),
+		cancelPage:     sql(page + cancelSQL + cancelEndSQL),
 		cancelThese:    sql(theseSQL + cancelSQL + cancelEndSQL),
 		listCancelling: sql(listSQL),
 		cause:          sql(causeSQL),
 	}
 	if s.audited {
 		s.apply = sql(applySQL + applyAuditSQL + applyEndSQL)
-		s.cancelPage = sql(pageSQL + cancelSQL + auditSQL + cancelEndSQL)
+		s.cancelPage = sql(page + cancelSQL + auditSQL + cancelEndSQL)
 		s.cancelThese = sql(theseSQL + cancelSQL + auditSQL + cancelEndSQL)
 		s.listCancelling = sql(listWithCauseSQL)
 	}
@@ -151,21 +152,40 @@ func (s *Store) Get(ctx context.Context, id lifecycle.ID) (r lifecycle.Request, 
 	return r, err
 }
 
-// childrenSQL reads one index, on (parent, id), from where the last page ended, in
-// its own order: nothing is sorted, and what is behind the page is not touched.
+// childrenSQL reads one index, on (parent, id), in its own order: nothing is sorted, and
+// what is before or behind the page is not touched. Its first half is the rest of the
+// parent at which the page before ended, and its second the parents behind that one.
+// (One condition on (parent, id) for both would have PostgreSQL pass over that parent
+// from its first child again, at every page.)
 //
 // The sub-selects hide the parents and the limit from the planner. If it saw the
 // parents it would plan anew for every page, which for a thousand of them takes
 // longer than to read the page. If it saw the limit and not the parents, it might
 // believe that hardly more children are there, and read and sort them all.
 const childrenSQL = `
-SELECT ` + columns + `
-FROM {requests} r
-WHERE r.{parent} = ANY ((SELECT @parents::bigint[])::bigint[])
-  AND (r.{parent}, r.{id}) > (@after_parent::bigint, @after::bigint)
-  AND r.{state} IN ({states})
-ORDER BY r.{parent}, r.{id}
-LIMIT (SELECT @limit::bigint)`
+WITH here AS MATERIALIZED (
+    SELECT ` + columnsAs + `
+    FROM {requests} r
+    WHERE r.{parent} = ANY ((SELECT @here::bigint[])::bigint[]) AND r.{id} > @after::bigint
+      AND r.{state} IN ({states})
+    ORDER BY r.{parent}, r.{id}
+    LIMIT (SELECT @limit::bigint)
+), behind AS MATERIALIZED (
+    SELECT ` + columnsAs + `
+    FROM {requests} r
+    WHERE r.{parent} = ANY ((SELECT @behind::bigint[])::bigint[])
+      AND r.{state} IN ({states})
+    ORDER BY r.{parent}, r.{id}
+    LIMIT (SELECT @limit::bigint - count(*) FROM here)
+), page AS MATERIALIZED (
+    SELECT * FROM here UNION ALL SELECT * FROM behind
+)`
+
+const childrenEndSQL = `
+SELECT id, parent, kind, state, outcome, checked_in FROM page`
+
+// columnsAs are the columns of a request by the names that they have here.
+const columnsAs = `r.{id} AS id, r.{parent} AS parent, r.{kind} AS kind, r.{state} AS state, r.{outcome} AS outcome, r.{checked_in} AS checked_in`
 
 // rootsSQL reads requests that have no parent.
 const rootsSQL = `
@@ -183,11 +203,11 @@ func (s *Store) Children(ctx context.Context, q cancel.ChildQuery) ([]lifecycle.
 			return page, err
 		}
 	}
-	return s.page(ctx, childrenSQL, q)
+	return s.page(ctx, childrenSQL+childrenEndSQL, q)
 }
 
 func (s *Store) page(ctx context.Context, sql string, q cancel.ChildQuery) (page []lifecycle.Request, err error) {
-	sql = s.sql(strings.Replace(sql, "{states}", states(q.States), 1))
+	sql = s.sql(strings.ReplaceAll(sql, "{states}", states(q.States)))
 	args := pageArgs(q)
 	err = s.again(ctx, func() error {
 		rows, err := s.db.Query(ctx, sql, args)
@@ -200,15 +220,24 @@ func (s *Store) page(ctx context.Context, sql string, q cancel.ChildQuery) (page
 		})
 		return err
 	})
+	// They are in this order, but SQL does not promise that.
+	slices.SortFunc(page, func(a, b lifecycle.Request) int { return position(a).Compare(position(b)) })
 	return page, err
 }
 
+func position(r lifecycle.Request) cancel.Cursor { return cancel.Cursor{Parent: r.Parent, ID: r.ID} }
+
 // pageArgs returns where the page is. Parents before the position are done with.
 func pageArgs(q cancel.ChildQuery) pgx.NamedArgs {
-	first, _ := slices.BinarySearch(q.Parents, q.After.Parent)
-	parents := make([]int64, 0, len(q.Parents)-first) // pgx encodes these faster than our own type
-	for _, id := range q.Parents[first:] {
-		parents = append(parents, int64(id))
+	first, found := slices.BinarySearch(q.Parents, q.After.Parent)
+	here := []int64{}
+	if found {
+		here = append(here, int64(q.After.Parent))
+		first++
 	}
-	return pgx.NamedArgs{"parents": parents, "after_parent": q.After.Parent, "after": q.After.ID, "limit": q.Limit}
+	behind := make([]int64, 0, len(q.Parents)-first) // pgx encodes these faster than our own type
+	for _, id := range q.Parents[first:] {
+		behind = append(behind, int64(id))
+	}
+	return pgx.NamedArgs{"here": here, "behind": behind, "after": q.After.ID, "limit": q.Limit}
 }

@@ -67,7 +67,10 @@ func (t Table) statement() func(string) string {
 		"{kinds}", literals(lifecycle.Kinds()),
 		"{parents}", literals(parents),
 		"{ends}", ends("r."+kind, "r."+state),
-		"{decisions}", decisionRows(),
+		"{to_state}", decide("p.kind", "p.state", newState),
+		"{to_outcome}", decide("p.kind", "p.state", newOutcome),
+		"{r.to_state}", decide("r."+kind, "r."+state, newState),
+		"{r.to_outcome}", decide("r."+kind, "r."+state, newOutcome),
 	).Replace
 }
 
@@ -96,25 +99,36 @@ func parents(yield func(lifecycle.Kind) bool) {
 	}
 }
 
-// decisionRows returns what a cancel makes of a request as the rows of a table: its
-// kind, its state, and the state and outcome that it gets.
-func decisionRows() string {
-	var rows []string
-	for d := range cancel.Decisions() {
-		outcome := "NULL"
-		if d.Outcome != 0 {
-			outcome = literal(d.Outcome)
-		}
-		rows = append(rows, "("+strings.Join([]string{literal(d.Kind), literal(d.From), literal(d.State), outcome}, ", ")+")")
-	}
-	return strings.Join(rows, ", ")
-}
-
 // ends returns the condition that a cancel makes a request CANCELLED at once.
 func ends(kind, state string) string {
+	return where(kind, state, func(d cancel.Decision) bool { return d.State == lifecycle.StateCancelled })
+}
+
+// decide returns an expression of what a cancel makes of a request: of the state, or the
+// outcome, that becomes returns. It is NULL where that is 0, or the rules say nothing.
+func decide(kind, state string, becomes func(cancel.Decision) lifecycle.State) string {
+	var to lifecycle.StateSet
+	for d := range cancel.Decisions() {
+		if s := becomes(d); s != 0 {
+			to |= lifecycle.SetOf(s)
+		}
+	}
+	var b strings.Builder
+	b.WriteString("CASE")
+	for s := range to.All() {
+		fmt.Fprintf(&b, " WHEN %s THEN %s", where(kind, state, func(d cancel.Decision) bool { return becomes(d) == s }), literal(s))
+	}
+	return b.String() + " END"
+}
+
+func newState(d cancel.Decision) lifecycle.State   { return d.State }
+func newOutcome(d cancel.Decision) lifecycle.State { return d.Outcome }
+
+// where returns the condition that the decision about a request is one of those wanted.
+func where(kind, state string, wanted func(cancel.Decision) bool) string {
 	from := map[lifecycle.Kind]lifecycle.StateSet{}
 	for d := range cancel.Decisions() {
-		if d.State == lifecycle.StateCancelled {
+		if wanted(d) {
 			from[d.Kind] |= lifecycle.SetOf(d.From)
 		}
 	}
