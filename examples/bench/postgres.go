@@ -39,7 +39,7 @@ func (b *bench) postgres(ctx context.Context) error {
 		{"postgres/wide", "PostgreSQL, " + large.name, large, plainSchema, b.size.rounds, b.wideWays},
 		{"postgres/flat", "", flat(b.size.side * b.size.side), plainSchema, b.size.few, basicWays},
 		{"postgres/deep", "", chain(b.size.chain), plainSchema, b.size.few, basicWays},
-		{"postgres/binary", "", binary(b.size.side * b.size.side), plainSchema, b.size.few, b.binaryWays},
+		{"postgres/binary", "", binary(b.size.side * b.size.side), plainSchema, b.size.few, basicWays},
 		{
 			"postgres/migrated", "PostgreSQL, " + large.name + ", the partial indexes that Migrate makes", large,
 			migratedSchema(postgres.Table{}), b.size.few, basicWays,
@@ -133,13 +133,6 @@ func basicWays(db pgDatabase) []way {
 		{name: threeMethods, goals: []goal{tripsFor(db.tree, defaultPage)}, run: db.cascade(false, defaultPage, 1)},
 		{name: oneStatement, goals: []goal{tripsFor(db.tree, defaultPage)}, run: db.cascade(true, defaultPage, 1)},
 	}
-}
-
-// binaryWays are those, of which one takes minutes with many parents in a page.
-func (b *bench) binaryWays(db pgDatabase) []way {
-	ways := basicWays(db)
-	ways[2].once = !b.size.quick
-	return ways
 }
 
 // pageWays are the raw statement, and ours with pages of two sizes.
