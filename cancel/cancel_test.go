@@ -751,11 +751,12 @@ func TestGivesUp(t *testing.T) {
 // TestManyFailures has every child fail: the error says how many, and has some of them.
 func TestManyFailures(t *testing.T) {
 	t.Parallel()
-	text := "1 PARENT RUNNING"
+	var text strings.Builder
+	text.WriteString("1 PARENT RUNNING")
 	for id := 2; id <= 21; id++ {
-		text += fmt.Sprintf("; %d<1 CHILD WAIT", id)
+		text.WriteString(fmt.Sprintf("; %d<1 CHILD WAIT", id))
 	}
-	f := &fake{Repository: newRepo(t, text)}
+	f := &fake{Repository: newRepo(t, text.String())}
 	f.apply = func(ctx context.Context, changes []cancel.Change) ([]bool, error) {
 		switch id := changes[0].Old.ID; {
 		case id == 1:

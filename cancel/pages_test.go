@@ -56,6 +56,7 @@ func TestChildrenFail(t *testing.T) {
 	}{
 		{"an error", nil, errDisk},
 		{"the same page for ever", page, nil},
+		{"one request for ever", page[:1], nil},
 		{"too much", append(slices.Clone(page), tree(t, "4<1 CHILD WAIT")...), nil},
 		{"somebody else's child", tree(t, "2<9 CHILD WAIT"), nil},
 		{"a state that nobody wants", tree(t, "2<1 CHILD HOLD"), nil},
@@ -64,12 +65,16 @@ func TestChildrenFail(t *testing.T) {
 		repo := &fake{children: func(context.Context, cancel.ChildQuery) ([]lifecycle.Request, error) { return tt.page, tt.err }}
 		q := cancel.ChildQuery{Parents: []lifecycle.ID{1}, States: lifecycle.SetOf(lifecycle.StateWait), Limit: 2}
 		var errs []error
+		read := 0
 		for r, err := range cancel.Children(t.Context(), repo, q) {
 			if err != nil {
 				errs = append(errs, err)
 				if r != (lifecycle.Request{}) {
 					t.Errorf("%s: the error came with %v", tt.name, r)
 				}
+			}
+			if read++; read > 10 {
+				t.Fatalf("%s: there is no end", tt.name)
 			}
 		}
 		if len(errs) != 1 || tt.err != nil && !errors.Is(errs[0], tt.err) {

@@ -199,6 +199,10 @@ func TestPlanErrorIsShort(t *testing.T) {
 	if got := e.Error(); !strings.HasSuffix(got, "; and 7 more") {
 		t.Error(got)
 	}
+	e.Differences = e.Differences[:3]
+	if got := e.Error(); strings.Contains(got, "more") {
+		t.Error(got)
+	}
 }
 
 func ExampleCanceller_Plan() {

@@ -2,6 +2,8 @@ package cancel_test
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"testing"
 
 	"example.com/ess/cancel"
@@ -81,4 +83,61 @@ type pausing struct {
 func (p pausing) CancelChildren(ctx context.Context, c cancel.ChildCancel) (cancel.ChildPage, error) {
 	p.once(ctx, c.Query)
 	return p.repo.CancelChildren(ctx, c)
+}
+
+// TestEndedWhileTold has one of two parents end when its work is told to stop: it is
+// reported as it is, and the other as it is.
+func TestEndedWhileTold(t *testing.T) {
+	t.Parallel()
+	for _, told := range []lifecycle.ID{2, 3} {
+		for _, reports := range []bool{false, true} {
+			each(t, "1 PARENT RUNNING; 2<1 SUBREQUEST_PARENT RUNNING; 3<1 SUBREQUEST_PARENT RUNNING", func(t *testing.T, repo *memrepo.Repo, seen cancel.Repository) {
+				worker := cancel.New(repo, nil)
+				c := cancel.New(seen, &cancel.Options{Interrupter: cancel.InterrupterFunc(func(ctx context.Context, _ []lifecycle.ID, _ cancel.Cause) error {
+					_, err := worker.Acknowledge(ctx, cancel.Order{ID: told}, lifecycle.StateSucceeded)
+					return err
+				})})
+				order := cancel.Order{ID: 1}
+				got, receipt := receipts(t)
+				if reports {
+					order.Receipt = receipt
+				}
+				res, err := c.Cancel(t.Context(), order)
+				if err != nil || res.InterruptErr != nil || res.Counts.Total() != 3 || res.Counts[cancel.DispositionCancelling] != 2 {
+					t.Errorf("request %d ended: %v, %v, %v", told, res.Counts, err, res.InterruptErr)
+				}
+				if reports && (got[told].To != lifecycle.StateSucceeded || got[5-told].To != lifecycle.StateCancelling) {
+					t.Errorf("receipts %v, %v", got[told], got[5-told])
+				}
+			})
+		}
+	}
+}
+
+// TestResumeTellsInPages has Resume tell work of which the store does not know who
+// cancelled it in pages, and otherwise each by its cause.
+func TestResumeTellsInPages(t *testing.T) {
+	t.Parallel()
+	each(t, "1 SINGLETON RUNNING; 2 SINGLETON RUNNING; 3 SINGLETON RUNNING", func(t *testing.T, repo *memrepo.Repo, seen cancel.Repository) {
+		for id := lifecycle.ID(1); id <= 3; id++ {
+			if _, err := cancel.New(repo, nil).Cancel(t.Context(), cancel.Order{ID: id}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var batches [][]lifecycle.ID
+		c := cancel.New(seen, &cancel.Options{PageSize: 2, Interrupter: cancel.InterrupterFunc(func(_ context.Context, ids []lifecycle.ID, _ cancel.Cause) error {
+			batches = append(batches, slices.Clone(ids))
+			return nil
+		})})
+		if _, err := c.Resume(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		want := "[[1 2] [3]]"
+		if _, knows := seen.(cancel.CauseReader); knows {
+			want = "[[1] [2] [3]]"
+		}
+		if got := fmt.Sprint(batches); got != want {
+			t.Errorf("told in %s, want %s", got, want)
+		}
+	})
 }
