@@ -754,7 +754,7 @@ func TestManyFailures(t *testing.T) {
 	var text strings.Builder
 	text.WriteString("1 PARENT RUNNING")
 	for id := 2; id <= 21; id++ {
-		text.WriteString(fmt.Sprintf("; %d<1 CHILD WAIT", id))
+		fmt.Fprintf(&text, "; %d<1 CHILD WAIT", id)
 	}
 	f := &fake{Repository: newRepo(t, text.String())}
 	f.apply = func(ctx context.Context, changes []cancel.Change) ([]bool, error) {
