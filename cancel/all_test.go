@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"example.com/ess/cancel"
 	"example.com/ess/cancel/memrepo"
@@ -193,6 +196,27 @@ func TestCancelAllStops(t *testing.T) {
 			f()
 		}()
 	}
+}
+
+// TestCancelAllLeavesNobody has the caller stop while several orders are being worked on: no
+// goroutine outlives the sequence, or the bubble would not end.
+func TestCancelAllLeavesNobody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		text := make([]string, 40)
+		ids := make([]lifecycle.ID, len(text))
+		for i := range ids {
+			ids[i] = lifecycle.ID(i + 1)
+			text[i] = fmt.Sprintf("%d SINGLETON WAIT", ids[i])
+		}
+		f := &fake{Repository: newRepo(t, strings.Join(text, ";")), before: func(int64) error {
+			time.Sleep(time.Second) // all of them are at it when the first has finished
+			return nil
+		}}
+		for range cancel.New(f, nil).CancelAll(t.Context(), orders(ids...), &cancel.AllOptions{Concurrency: 8}) {
+			break
+		}
+	})
 }
 
 // TestCancelAllTakesUp has the order that came upon a request fail before it has
