@@ -134,14 +134,18 @@ func TestCancelAllOfATree(t *testing.T) {
 // refused only if it has ended in another way.
 func TestCancelAllOverlaps(t *testing.T) {
 	t.Parallel()
-	repo := newRepo(t, "1 PARENT RUNNING; 2<1 SUBREQUEST_PARENT CANCELLING SUCCEEDED; 3<1 SUBREQUEST_PARENT RUNNING")
+	repo := newRepo(t, "1 PARENT RUNNING; 2<1 SUBREQUEST_PARENT CANCELLING SUCCEEDED; 3<1 SUBREQUEST_PARENT RUNNING; 4 SINGLETON CANCELLED")
 	told := &interrupts{}
 	c := cancel.New(repo, &cancel.Options{Interrupter: told})
 	got := map[lifecycle.ID]error{}
 	for res, err := range c.CancelAll(t.Context(), orders(1, 2, 3), &cancel.AllOptions{Concurrency: 1}) {
 		got[res.Root.ID] = err
 	}
-	if len(got) != 3 || got[1] != nil || !errors.Is(got[2], esserrors.CodeUnsupportedState) || got[3] != nil {
+	for res, err := range c.CancelAll(t.Context(), orders(4), nil) {
+		got[res.Root.ID] = err
+	}
+	refused := func(id lifecycle.ID) bool { return errors.Is(got[id], esserrors.CodeUnsupportedState) }
+	if len(got) != 4 || got[1] != nil || !refused(2) || got[3] != nil || !refused(4) {
 		t.Errorf("answers %v", got)
 	}
 	if !slices.Equal(told.ids, []lifecycle.ID{3}) {

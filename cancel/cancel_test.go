@@ -748,6 +748,22 @@ func TestGivesUp(t *testing.T) {
 	}
 }
 
+// TestContendedParent says of a parent that cannot be settled what kept it.
+func TestContendedParent(t *testing.T) {
+	t.Parallel()
+	f := &fake{Repository: newRepo(t, "1 PARENT CANCELLING CANCELLED")}
+	f.apply = func(_ context.Context, changes []cancel.Change) ([]bool, error) {
+		return make([]bool, len(changes)), nil
+	}
+	if res, _ := cancel.New(f, nil).Cancel(t.Context(), cancel.Order{ID: 1}); res.Root.Disposition != cancel.DispositionConflict {
+		t.Errorf("lost to others: %v", res.Root)
+	}
+	f.apply = func(context.Context, []cancel.Change) ([]bool, error) { return nil, errDisk }
+	if res, _ := cancel.New(f, nil).Cancel(t.Context(), cancel.Order{ID: 1}); res.Root.Disposition != cancel.DispositionFailed {
+		t.Errorf("the store is down: %v", res.Root)
+	}
+}
+
 // TestManyFailures has every child fail: the error says how many, and has some of them.
 func TestManyFailures(t *testing.T) {
 	t.Parallel()
