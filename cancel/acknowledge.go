@@ -78,10 +78,10 @@ func (c *Canceller) graceLeft(r lifecycle.Request) time.Duration {
 // ESS's forceCancel; that they can be listed is a decision). Whether the work is gone
 // is for the caller to find out.
 //
-// It finds them as [Cancelling] does, whose remarks on errors and changes hold for
+// It finds them as [ListCancelling] does, whose remarks on errors and changes hold for
 // it, too.
-func (c *Canceller) Overdue(ctx context.Context) iter.Seq2[Unfinished, error] {
-	return func(yield func(Unfinished, error) bool) {
+func (c *Canceller) Overdue(ctx context.Context) iter.Seq2[CancellingRequest, error] {
+	return func(yield func(CancellingRequest, error) bool) {
 		for u, err := range cancelling(ctx, c.repo, c.opts.PageSize) {
 			if err == nil && (!unanswered(u.Request) || c.graceLeft(u.Request) > 0) {
 				continue

@@ -344,7 +344,7 @@ func TestAuthorizer(t *testing.T) {
 				return tt.auth(ctx, a)
 			}
 			c := cancel.New(f, &cancel.Options{Authorizer: cancel.AuthorizerFunc(auth), Grace: -1})
-			for _, op := range []func(context.Context, cancel.Order) (cancel.Result, error){c.Cancel, c.Begin, c.Force} {
+			for _, op := range []func(context.Context, cancel.Order) (cancel.Result, error){c.Cancel, c.Fence, c.Force} {
 				f.calls.Store(0)
 				_, err := op(t.Context(), cancel.Order{ID: 1, Actor: "ann"})
 				if code := esserrors.CodeOf(err); tt.want == nil && err != nil || tt.want != nil && code != esserrors.CodeNotAuthorized {
@@ -848,21 +848,21 @@ func TestCancelling(t *testing.T) {
 	each(t, "1 PARENT RUNNING; 2<1 PARENT CANCELLING CANCELLED; 3<2 CHILD CANCELLING; 4<1 SUBREQUEST_PARENT CANCELLING; 5<4 PARENT WAIT; 6<5 CHILD CANCELLING; 7 SINGLETON CANCELLING; 8 SINGLETON RUNNING",
 		func(t *testing.T, _ *memrepo.Repo, seen cancel.Repository) {
 			var got []lifecycle.ID
-			for u, err := range cancel.Cancelling(t.Context(), seen) {
+			for u, err := range cancel.ListCancelling(t.Context(), seen) {
 				must(t, err)
 				got = append(got, u.Request.ID)
 			}
 			if want := []lifecycle.ID{2, 3, 4, 6, 7}; !slices.Equal(sorted(got), want) {
 				t.Errorf("Cancelling = %v, want %v", got, want)
 			}
-			for range cancel.Cancelling(t.Context(), seen) {
+			for range cancel.ListCancelling(t.Context(), seen) {
 				break // may be left at any time
 			}
 			ctx, stop := context.WithCancel(t.Context())
 			stop()
 			n := 0
-			for u, err := range cancel.Cancelling(ctx, seen) {
-				if n++; !errors.Is(err, context.Canceled) || u != (cancel.Unfinished{}) {
+			for u, err := range cancel.ListCancelling(ctx, seen) {
+				if n++; !errors.Is(err, context.Canceled) || u != (cancel.CancellingRequest{}) {
 					t.Errorf("yielded %v, %v", u, err)
 				}
 			}
@@ -875,18 +875,18 @@ func TestCancelling(t *testing.T) {
 // lister lists nonsense, or declines.
 type lister struct {
 	cancel.Repository
-	page []cancel.Unfinished
+	page []cancel.CancellingRequest
 	err  error
 }
 
-func (l lister) ListCancelling(context.Context, lifecycle.ID, int) ([]cancel.Unfinished, error) {
+func (l lister) ListCancelling(context.Context, lifecycle.ID, int) ([]cancel.CancellingRequest, error) {
 	return l.page, l.err
 }
 
 func TestListerDoesNotAdvance(t *testing.T) {
 	t.Parallel()
 	repo := newRepo(t, "1 SINGLETON CANCELLING")
-	l := lister{Repository: repo, page: []cancel.Unfinished{{Request: lifecycle.Request{ID: 1, Kind: lifecycle.KindSingleton, State: lifecycle.StateCancelling}}}}
+	l := lister{Repository: repo, page: []cancel.CancellingRequest{{Request: lifecycle.Request{ID: 1, Kind: lifecycle.KindSingleton, State: lifecycle.StateCancelling}}}}
 	if _, err := cancel.New(l, nil).Resume(t.Context(), nil); !errors.Is(err, esserrors.CodeSystem) {
 		t.Errorf("a list without an end: %v", err)
 	}
@@ -894,7 +894,7 @@ func TestListerDoesNotAdvance(t *testing.T) {
 	if res, err := cancel.New(l, nil).Resume(t.Context(), nil); err != nil || res.Counts.Total() != 1 {
 		t.Errorf("a list that declines: %v, %v", res, err)
 	}
-	l = lister{Repository: repo, page: []cancel.Unfinished{{Request: lifecycle.Request{ID: 9}}}}
+	l = lister{Repository: repo, page: []cancel.CancellingRequest{{Request: lifecycle.Request{ID: 9}}}}
 	if _, err := cancel.New(l, nil).Resume(t.Context(), nil); !errors.Is(err, esserrors.CodeSystem) {
 		t.Errorf("a list of what cannot be: %v", err)
 	}

@@ -103,10 +103,10 @@ func (c *Canceller) Cancel(ctx context.Context, order Order) (Result, error) {
 	return o.end(ctx, res, err)
 }
 
-// Begin is like [Canceller.Cancel], but of a parent it cancels nothing except the
+// Fence is like [Canceller.Cancel], but of a parent it cancels nothing except the
 // request itself: it makes it CANCELLING, durably, and leaves what is below it to
 // [Canceller.Resume], in this process or another.
-func (c *Canceller) Begin(ctx context.Context, order Order) (Result, error) {
+func (c *Canceller) Fence(ctx context.Context, order Order) (Result, error) {
 	o := c.operation("cancel", order)
 	ctx = o.start(ctx)
 	res, err := o.cancel(ctx, false)

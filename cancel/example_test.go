@@ -86,12 +86,12 @@ func ExampleCanceller_Cancel() {
 	// true
 }
 
-func ExampleCanceller_Begin() {
+func ExampleCanceller_Fence() {
 	ctx := context.Background()
 	repo := nightly()
 
 	// A handler answers at once: the request is fenced, durably.
-	result, _ := cancel.New(repo, nil).Begin(ctx, cancel.Order{ID: 42})
+	result, _ := cancel.New(repo, nil).Fence(ctx, cancel.Order{ID: 42})
 	fmt.Println(result.Counts)
 
 	// Any process does the rest.
@@ -160,7 +160,7 @@ func ExampleCanceller_Resume() {
 	ctx := context.Background()
 	repo := nightly()
 	// A process died right after it had fenced the parent.
-	if _, err := cancel.New(repo, nil).Begin(ctx, cancel.Order{ID: 42}); err != nil {
+	if _, err := cancel.New(repo, nil).Fence(ctx, cancel.Order{ID: 42}); err != nil {
 		fmt.Println(err)
 	}
 
@@ -201,13 +201,13 @@ func ExampleOrder() {
 	// 2500 cancelled <nil>
 }
 
-func ExampleCancelling() {
+func ExampleListCancelling() {
 	ctx := context.Background()
 	repo := nightly()
 	if _, err := cancel.New(repo, nil).Cancel(ctx, cancel.Order{ID: 42, Actor: "ann"}); err != nil {
 		fmt.Println(err)
 	}
-	for u, err := range cancel.Cancelling(ctx, repo) {
+	for u, err := range cancel.ListCancelling(ctx, repo) {
 		if err != nil {
 			fmt.Println(err)
 			return

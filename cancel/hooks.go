@@ -27,7 +27,7 @@ type Hooks struct {
 
 // A StartInfo is the operation that starts.
 type StartInfo struct {
-	Op     string // "cancel", also for Begin, "acknowledge", "check in", "force" or "resume"
+	Op     string // "cancel", also for Fence, "acknowledge", "check in", "force" or "resume"
 	ID     lifecycle.ID
 	Actor  string
 	Reason string

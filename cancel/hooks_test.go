@@ -48,7 +48,7 @@ func TestHooks(t *testing.T) {
 			do(c.CheckIn(t.Context(), 3))
 			do(c.Acknowledge(t.Context(), cancel.Order{ID: 1}, lifecycle.StateWarning))
 			do(c.Acknowledge(t.Context(), cancel.Order{ID: 1}, lifecycle.StateHold))
-			do(c.Begin(t.Context(), cancel.Order{ID: 99}))
+			do(c.Fence(t.Context(), cancel.Order{ID: 99}))
 			do(c.Force(t.Context(), cancel.Order{ID: 2}))
 			do(c.Resume(t.Context(), nil))
 			want := []string{

@@ -12,7 +12,7 @@ import (
 
 // A CancellingLister is a Repository that can find the requests which are
 // CANCELLING without walking all trees. [Canceller.Resume] uses it through
-// [Cancelling]. A Repository that wraps another should forward it.
+// [ListCancelling]. A Repository that wraps another should forward it.
 type CancellingLister interface {
 	Repository
 
@@ -22,11 +22,11 @@ type CancellingLister interface {
 	// none left.
 	//
 	// An error matching errors.ErrUnsupported declines.
-	ListCancelling(ctx context.Context, after lifecycle.ID, limit int) ([]Unfinished, error)
+	ListCancelling(ctx context.Context, after lifecycle.ID, limit int) ([]CancellingRequest, error)
 }
 
-// An Unfinished is a request that is CANCELLING.
-type Unfinished struct {
+// An CancellingRequest is a request that is CANCELLING.
+type CancellingRequest struct {
 	Request lifecycle.Request
 	// Cause says who cancelled it and why. It is zero if the store cannot tell.
 	Cause Cause
@@ -47,36 +47,36 @@ type CauseReader interface {
 	Cause(ctx context.Context, id lifecycle.ID) (Cause, error)
 }
 
-// Cancelling returns the requests in repo that are CANCELLING, such as those
+// ListCancelling returns the requests in repo that are CANCELLING, such as those
 // whose work may never answer: see [lifecycle.Request.CheckedIn] and
 // [Canceller.Force].
 //
 // It uses [CancellingLister] if repo has it and otherwise walks the live requests
 // from those without a parent downwards, and then gives no causes. An error is
-// yielded once, with a zero Unfinished, and ends the sequence. The caller may stop at
+// yielded once, with a zero CancellingRequest, and ends the sequence. The caller may stop at
 // any time, and may change requests meanwhile; one that becomes CANCELLING meanwhile
 // may or may not be returned.
-func Cancelling(ctx context.Context, repo Repository) iter.Seq2[Unfinished, error] {
+func ListCancelling(ctx context.Context, repo Repository) iter.Seq2[CancellingRequest, error] {
 	return cancelling(ctx, repo, defaultPageSize)
 }
 
-func cancelling(ctx context.Context, repo Repository, pageSize int) iter.Seq2[Unfinished, error] {
-	return func(yield func(Unfinished, error) bool) {
+func cancelling(ctx context.Context, repo Repository, pageSize int) iter.Seq2[CancellingRequest, error] {
+	return func(yield func(CancellingRequest, error) bool) {
 		if lister, ok := repo.(CancellingLister); ok {
 			if err := listCancelling(ctx, lister, pageSize, yield); !errors.Is(err, errors.ErrUnsupported) {
 				if err != nil {
-					yield(Unfinished{}, err)
+					yield(CancellingRequest{}, err)
 				}
 				return
 			}
 		}
 		if err := walkCancelling(ctx, repo, pageSize, yield); err != nil {
-			yield(Unfinished{}, err)
+			yield(CancellingRequest{}, err)
 		}
 	}
 }
 
-func listCancelling(ctx context.Context, lister CancellingLister, pageSize int, yield func(Unfinished, error) bool) error {
+func listCancelling(ctx context.Context, lister CancellingLister, pageSize int, yield func(CancellingRequest, error) bool) error {
 	var after lifecycle.ID
 	for {
 		page, err := lister.ListCancelling(ctx, after, pageSize)
@@ -96,7 +96,7 @@ func listCancelling(ctx context.Context, lister CancellingLister, pageSize int, 
 
 // walkCancelling goes down level by level. It need not look below what is
 // terminal: a parent ends after its children.
-func walkCancelling(ctx context.Context, repo Repository, pageSize int, yield func(Unfinished, error) bool) error {
+func walkCancelling(ctx context.Context, repo Repository, pageSize int, yield func(CancellingRequest, error) bool) error {
 	seen := map[lifecycle.ID]bool{}
 	for level := []lifecycle.ID{0}; len(level) > 0; {
 		var next []lifecycle.ID
@@ -106,7 +106,7 @@ func walkCancelling(ctx context.Context, repo Repository, pageSize int, yield fu
 				if err != nil {
 					return err
 				}
-				if r.State == lifecycle.StateCancelling && !yield(Unfinished{Request: r}, nil) {
+				if r.State == lifecycle.StateCancelling && !yield(CancellingRequest{Request: r}, nil) {
 					return nil
 				}
 				if r.Kind.HasChildren() && !seen[r.ID] {

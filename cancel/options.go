@@ -34,7 +34,7 @@ type Options struct {
 
 // An Access is what an [Authorizer] is asked to permit.
 type Access struct {
-	Op    string // "cancel", also for Begin, or "force"
+	Op    string // "cancel", also for Fence, or "force"
 	ID    lifecycle.ID
 	Actor string
 }

@@ -56,14 +56,14 @@ func (c *Canceller) Plan(ctx context.Context, order Order) (Plan, error) {
 	return plan, err
 }
 
-// Execute cancels what plan says, if the tree still is as planned. If it is not, it
+// ExecutePlan cancels what plan says, if the tree still is as planned. If it is not, it
 // changes nothing and returns an error with [esserrors.CodeConflict] and a
 // [*PlanError] as its cause, which says what differs.
 //
 // The tree is compared before the first write. A request that changes after that and
 // before it is written is left alone, which its receipt and the error say; what
 // has been written by then stays.
-func (c *Canceller) Execute(ctx context.Context, plan Plan) (Result, error) {
+func (c *Canceller) ExecutePlan(ctx context.Context, plan Plan) (Result, error) {
 	now, err := c.Plan(ctx, plan.Order)
 	if err != nil {
 		return Result{}, err

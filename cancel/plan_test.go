@@ -122,16 +122,16 @@ func TestExecute(t *testing.T) {
 			must(t, err)
 			must(t, tt.change(repo))
 			before := states(repo)
-			_, err = c.Execute(t.Context(), plan)
+			_, err = c.ExecutePlan(t.Context(), plan)
 			if tt.name == "as planned" {
 				if err != nil || states(repo) != tt.want {
-					t.Errorf("Execute: %v, %s", err, states(repo))
+					t.Errorf("ExecutePlan: %v, %s", err, states(repo))
 				}
 				return
 			}
 			e, ok := errors.AsType[*cancel.PlanError](err)
 			if !ok || !errors.Is(err, esserrors.CodeConflict) || e.Error() != tt.want {
-				t.Errorf("Execute: %v\nwant %s", err, tt.want)
+				t.Errorf("ExecutePlan: %v\nwant %s", err, tt.want)
 			}
 			if states(repo) != before {
 				t.Errorf("it has written: %s", states(repo))
@@ -152,9 +152,9 @@ func TestExecute(t *testing.T) {
 			}
 			return repo.Apply(ctx, changes)
 		}
-		res, err := cancel.New(f, nil).Execute(t.Context(), plan)
+		res, err := cancel.New(f, nil).ExecutePlan(t.Context(), plan)
 		if !errors.Is(err, esserrors.CodeConflict) || res.Counts[cancel.DispositionConflict] != 1 {
-			t.Errorf("Execute: %v, %v", res.Counts, err)
+			t.Errorf("ExecutePlan: %v, %v", res.Counts, err)
 		}
 		if want := "1 CANCELLING; 2 CANCELLED; 3 CANCELLING; 4 CANCELLING; 5 RUNNING"; states(repo) != want {
 			t.Errorf("%s, want %s", states(repo), want)
@@ -173,9 +173,9 @@ func TestExecute(t *testing.T) {
 			}
 			return nil
 		}
-		_, err = cancel.New(f, nil).Execute(t.Context(), plan)
+		_, err = cancel.New(f, nil).ExecutePlan(t.Context(), plan)
 		if !errors.Is(err, esserrors.CodeConflict) || states(repo) != "1 RUNNING" {
-			t.Errorf("Execute: %v, %s", err, states(repo))
+			t.Errorf("ExecutePlan: %v, %s", err, states(repo))
 		}
 	})
 	t.Run("cannot be planned any more", func(t *testing.T) {
@@ -187,8 +187,8 @@ func TestExecute(t *testing.T) {
 		if _, err := c.Cancel(t.Context(), cancel.Order{ID: 1}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := c.Execute(t.Context(), plan); !errors.Is(err, esserrors.CodeUnsupportedState) {
-			t.Errorf("Execute: %v", err)
+		if _, err := c.ExecutePlan(t.Context(), plan); !errors.Is(err, esserrors.CodeUnsupportedState) {
+			t.Errorf("ExecutePlan: %v", err)
 		}
 	})
 }
@@ -219,7 +219,7 @@ func ExampleCanceller_Plan() {
 	// interrupt [44] <nil>
 }
 
-func ExampleCanceller_Execute() {
+func ExampleCanceller_ExecutePlan() {
 	ctx := context.Background()
 	repo := nightly()
 	canceller := cancel.New(repo, nil)
@@ -228,7 +228,7 @@ func ExampleCanceller_Execute() {
 	// Meanwhile, the scheduler goes on.
 	_, _ = repo.Fire(ctx, 43, lifecycle.TriggerDispatch)
 
-	_, err := canceller.Execute(ctx, plan)
+	_, err := canceller.ExecutePlan(ctx, plan)
 	if e, ok := errors.AsType[*cancel.PlanError](err); ok {
 		fmt.Println(e.Differences[0])
 	}

@@ -17,10 +17,10 @@ type ResumeOptions struct {
 // Resume takes up everything that a cancel has left unfinished, wherever it was
 // cut off: it cancels what is live below requests that are CANCELLING, settles
 // those that wait for nothing any more, and interrupts again the work that has not
-// acknowledged. It finds them as [Cancelling] does.
+// acknowledged. It finds them as [ListCancelling] does.
 //
 // Call it when a scheduler starts, and from time to time if processes may die or
-// [Canceller.Begin] is used. It may run at any time, beside any other operation,
+// [Canceller.Fence] is used. It may run at any time, beside any other operation,
 // in several processes at once, and twice in a row changes nothing. Changes are
 // kept with the Cause of the cancel that they complete if the store is a
 // [CauseReader], and otherwise with one that names only the request where Resume
@@ -98,7 +98,7 @@ func (u *unsettled) report(o *operation) {
 
 // resumeOne takes up one request that is CANCELLING, if it is a leaf or not as
 // asked. Its work, if it has not answered, comes into tell.
-func (o *operation) resumeOne(ctx context.Context, u Unfinished, leaves bool, tell *batch) (err error) {
+func (o *operation) resumeOne(ctx context.Context, u CancellingRequest, leaves bool, tell *batch) (err error) {
 	r := u.Request
 	n := node{req: r, from: r.State}
 	if n.opensBelow() == leaves {

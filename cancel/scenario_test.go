@@ -327,8 +327,8 @@ func (s *stage) run(t *testing.T, input string) string {
 		return fmt.Sprintf("cancelling: %v", in.Cancelling)
 	case "cancel":
 		result, err = s.canceller.Cancel(ctx, order)
-	case "begin":
-		result, err = s.canceller.Begin(ctx, order)
+	case "fence":
+		result, err = s.canceller.Fence(ctx, order)
 	case "force":
 		result, err = s.canceller.Force(ctx, order)
 	case "acknowledge":

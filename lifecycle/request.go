@@ -26,6 +26,10 @@ type Request struct {
 	// checked in after that. It is zero in a request that never was CANCELLING.
 	// Package cancel writes it in UTC and in whole microseconds.
 	CheckedIn time.Time `json:"checkedIn,omitzero"`
+	// Attempt counts how often the request's work has been started or resumed. It
+	// tells the attempt that runs from an earlier one that was superseded. It is 0
+	// before the first start, and always in a store that does not keep it.
+	Attempt int `json:"attempt,omitzero"`
 	// Version is the store's own mark of this version of the request. It is
 	// opaque and may be empty.
 	Version string `json:"version,omitzero"`

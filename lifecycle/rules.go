@@ -187,6 +187,20 @@ func Transition(k Kind, s State, t Trigger) (State, error) {
 	return to, nil
 }
 
+// Advance is like [Transition], but for what a scheduler does to a request by
+// itself: it refuses [TriggerCancel], and every trigger once the request is
+// CANCELLING, which only package cancel ends (decision).
+//
+// Whether a request that is going to end has a live child is not for Advance to
+// see.
+func Advance(k Kind, s State, t Trigger) (State, error) {
+	to, ok := Next(k, s, t)
+	if !ok || s == StateCancelling || t == TriggerCancel {
+		return 0, esserrors.UnsupportedState(t.String(), 0, k.String(), s.String())
+	}
+	return to, nil
+}
+
 // RuleFor returns the rule that permits t to a request of kind k in state s. It
 // reports false if there is none.
 func RuleFor(k Kind, s State, t Trigger) (Rule, bool) {
@@ -220,3 +234,12 @@ func Executes(k Kind, s State) bool { return k.RunsWork() && Executing.Has(s) }
 // A scheduler inserts a child only if, in the same atomic step, its parent
 // admits one. Once a cancel has fenced a parent, it admits none.
 func AdmitsChildren(k Kind, s State) bool { return k.HasChildren() && Admitting.Has(s) }
+
+// Admit returns nil if the parent admits a new child, as [AdmitsChildren] says, and
+// otherwise the error with [esserrors.CodeUnsupportedState] for who submits one.
+func Admit(parent Request) error {
+	if AdmitsChildren(parent.Kind, parent.State) {
+		return nil
+	}
+	return esserrors.UnsupportedState("submit", int64(parent.ID), parent.Kind.String(), parent.State.String())
+}

@@ -39,8 +39,9 @@ const (
 	Submitted StateSet = 1<<StatePendingValidation | 1<<StateWait
 
 	// Admitting are the states in which a parent admits a new child: all live
-	// ones but CANCELLING, which is the fence, and SCHEDULE_ENDED (decision).
-	Admitting = Live &^ (1<<StateCancelling | 1<<StateScheduleEnded)
+	// ones but CANCELLING, COMPLETED and SCHEDULE_ENDED (decision). A parent that is
+	// in one of these three is going to end after the children that it has.
+	Admitting = Live &^ (1<<StateCancelling | 1<<StateCompleted | 1<<StateScheduleEnded)
 )
 
 // SetOf returns the set of the given states. States that are not valid are left

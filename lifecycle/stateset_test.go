@@ -23,7 +23,7 @@ var sets = []struct {
 	{"Executing", lifecycle.Executing, "RUNNING, COMPLETED, CANCELLING"},
 	{"Outcomes", lifecycle.Outcomes, "CANCELLED, ERROR, WARNING, SUCCEEDED"},
 	{"Submitted", lifecycle.Submitted, "WAIT, PENDING_VALIDATION"},
-	{"Admitting", lifecycle.Admitting, "WAIT, READY, RUNNING, COMPLETED, BLOCKED, HOLD, PAUSED, PENDING_VALIDATION, ERROR_AUTO_RETRY, ERROR_MANUAL_RECOVERY"},
+	{"Admitting", lifecycle.Admitting, "WAIT, READY, RUNNING, BLOCKED, HOLD, PAUSED, PENDING_VALIDATION, ERROR_AUTO_RETRY, ERROR_MANUAL_RECOVERY"},
 	{"everything and undeclared bits", math.MaxUint32, strings.Join(essNames(), ", ")},
 	{"SetOf()", lifecycle.SetOf(), ""},
 	{"SetOf one", lifecycle.SetOf(lifecycle.StateHold), "HOLD"},
@@ -194,11 +194,11 @@ func TestExecutesAndAdmitsChildren(t *testing.T) {
 		}},
 		{"AdmitsChildren", lifecycle.AdmitsChildren, map[string][]string{
 			"PARENT": {
-				"WAIT", "READY", "RUNNING", "COMPLETED", "BLOCKED", "HOLD", "PAUSED", "PENDING_VALIDATION",
+				"WAIT", "READY", "RUNNING", "BLOCKED", "HOLD", "PAUSED", "PENDING_VALIDATION",
 				"ERROR_AUTO_RETRY", "ERROR_MANUAL_RECOVERY",
 			},
 			"SUBREQUEST_PARENT": {
-				"WAIT", "READY", "RUNNING", "COMPLETED", "BLOCKED", "HOLD", "PAUSED", "PENDING_VALIDATION",
+				"WAIT", "READY", "RUNNING", "BLOCKED", "HOLD", "PAUSED", "PENDING_VALIDATION",
 				"ERROR_AUTO_RETRY", "ERROR_MANUAL_RECOVERY",
 			},
 		}},

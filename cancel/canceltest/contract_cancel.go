@@ -45,7 +45,7 @@ var cancelChecks = []check{
 			return without(ctx, h, func(repo cancel.Repository) cancel.Repository { return declining{repo} })
 		},
 	}, {
-		"Cancel/Resumed", "What Begin leaves, or a cancel that was cut off, Resume brings to where Cancel would have come, and keeps the cause of the cancel.",
+		"Cancel/Resumed", "What Fence leaves, or a cancel that was cut off, Resume brings to where Cancel would have come, and keeps the cause of the cancel.",
 		func(ctx context.Context, h Harness) error {
 			return errors.Join(
 				story{begin: everyTree(), pageSize: 1000}.play(ctx, h, resumeSteps()),
@@ -111,7 +111,7 @@ func (declining) CancelChildren(context.Context, cancel.ChildCancel) (cancel.Chi
 	return cancel.ChildPage{}, errDeclined
 }
 
-func (declining) ListCancelling(context.Context, lifecycle.ID, int) ([]cancel.Unfinished, error) {
+func (declining) ListCancelling(context.Context, lifecycle.ID, int) ([]cancel.CancellingRequest, error) {
 	return nil, errDeclined
 }
 
@@ -233,8 +233,8 @@ func stepCancel(id lifecycle.ID) step {
 }
 
 func stepBegin(id lifecycle.ID) step {
-	return step{fmt.Sprintf("Begin(%d)", id), time.Second, func(ctx context.Context, c *cancel.Canceller, receipt func(cancel.Receipt)) (cancel.Result, error) {
-		return c.Begin(ctx, order(id, receipt))
+	return step{fmt.Sprintf("Fence(%d)", id), time.Second, func(ctx context.Context, c *cancel.Canceller, receipt func(cancel.Receipt)) (cancel.Result, error) {
+		return c.Fence(ctx, order(id, receipt))
 	}}
 }
 

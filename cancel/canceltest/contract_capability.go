@@ -208,12 +208,12 @@ var listChecks = []check{
 				if err := wantList(ctx, repo, all, 50, 3); err != nil {
 					return err
 				}
-				if !slices.EqualFunc(first, before, func(a, b cancel.Unfinished) bool { return same(a.Request, b.Request) }) {
+				if !slices.EqualFunc(first, before, func(a, b cancel.CancellingRequest) bool { return same(a.Request, b.Request) }) {
 					return errors.New("the next call of ListCancelling wrote to the page that the one before had returned")
 				}
 				first = first[:cap(first)]
 				for i := range first {
-					first[i] = cancel.Unfinished{Request: lifecycle.Request{ID: 666}}
+					first[i] = cancel.CancellingRequest{Request: lifecycle.Request{ID: 666}}
 				}
 				if err := wantListSeries(ctx, repo, all, 1000); err != nil {
 					return fmt.Errorf("after the caller had written to the page that ListCancelling returned: %w", err)
@@ -490,7 +490,7 @@ func wantCause(ctx context.Context, repo cancel.Repository, id lifecycle.ID, wan
 }
 
 // list reads one page of ListCancelling and checks it, if the store holds all.
-func list(ctx context.Context, repo cancel.CancellingLister, all []lifecycle.Request, after lifecycle.ID, limit int) ([]cancel.Unfinished, error) {
+func list(ctx context.Context, repo cancel.CancellingLister, all []lifecycle.Request, after lifecycle.ID, limit int) ([]cancel.CancellingRequest, error) {
 	var want []lifecycle.Request
 	for _, r := range all {
 		if r.State == lifecycle.StateCancelling && r.ID > after {

@@ -64,7 +64,7 @@ func count(s *store, calls *atomic.Int64) {
 		calls.Add(1)
 		return cancelChildren(ctx, c)
 	}
-	s.list = func(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.Unfinished, error) {
+	s.list = func(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.CancellingRequest, error) {
 		calls.Add(1)
 		return list(ctx, after, limit)
 	}

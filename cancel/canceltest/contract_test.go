@@ -96,7 +96,7 @@ func (declining) CancelChildren(context.Context, cancel.ChildCancel) (cancel.Chi
 	return cancel.ChildPage{}, errors.ErrUnsupported
 }
 
-func (declining) ListCancelling(context.Context, lifecycle.ID, int) ([]cancel.Unfinished, error) {
+func (declining) ListCancelling(context.Context, lifecycle.ID, int) ([]cancel.CancellingRequest, error) {
 	return nil, fmt.Errorf("not here: %w", errors.ErrUnsupported)
 }
 

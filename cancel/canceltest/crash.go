@@ -14,7 +14,7 @@ import (
 
 // CheckCrashes lets the process of a Canceller die at every call of the store, before
 // and after the call has had its effect, and looks what a fresh Canceller makes of
-// what is left. It does so for Cancel, Begin, Execute, Acknowledge, Force, CheckIn and
+// what is left. It does so for Cancel, Fence, ExecutePlan, Acknowledge, Force, CheckIn and
 // Resume, of every request of the trees, with and without the capabilities of the
 // store, with pages of one, of two, and of the default size; and, with pages of
 // two, for the Resume that follows a crash, too.

@@ -16,7 +16,7 @@ type opName uint8
 const (
 	_ opName = iota
 	opCancel
-	opBegin
+	opFence
 	opAcknowledge
 	opForce
 	opResume
@@ -26,7 +26,7 @@ const (
 )
 
 func (n opName) String() string {
-	return [...]string{"", "Cancel", "Begin", "Acknowledge", "Force", "Resume", "CheckIn", "Run", "Cancelled"}[n]
+	return [...]string{"", "Cancel", "Fence", "Acknowledge", "Force", "Resume", "CheckIn", "Run", "Cancelled"}[n]
 }
 
 // A worldOp is an operation of an actor, and what is known of it.
@@ -186,7 +186,7 @@ func (op *worldOp) check(s Snapshot, actor *Actor, grace time.Duration) error {
 		errs = append(errs, fmt.Errorf("%s: "+format, append([]any{actor.Name}, args...)...))
 	}
 	switch op.name {
-	case opCancel, opBegin, opAcknowledge, opForce, opResume:
+	case opCancel, opFence, opAcknowledge, opForce, opResume:
 		if !op.plain {
 			for _, err := range op.checkReceipts(s) {
 				bad("%w", err)
@@ -214,7 +214,7 @@ func (op *worldOp) check(s Snapshot, actor *Actor, grace time.Duration) error {
 	if op.err == nil && (op.name == opAcknowledge || op.name == opForce || op.name == opCancel && op.ends(op.id)) {
 		errs = append(errs, checkWayUp(s, r))
 	}
-	if op.err == nil && (op.name == opCancel || op.name == opBegin || op.name == opResume && actor.Last) {
+	if op.err == nil && (op.name == opCancel || op.name == opFence || op.name == opResume && actor.Last) {
 		for _, r := range op.reach(s) {
 			if r.State == lifecycle.StateCancelling && r.Kind.RunsWork() && r.Outcome == 0 && !slices.Contains(op.told, r.ID) {
 				bad("5 (a way out): %v returned, and the work of request %d was not told to stop", op.name, r.ID)

@@ -143,7 +143,7 @@ func (s *steppedRepo) CancelChildren(ctx context.Context, c cancel.ChildCancel) 
 	return page, err
 }
 
-func (s *steppedRepo) ListCancelling(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.Unfinished, error) {
+func (s *steppedRepo) ListCancelling(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.CancellingRequest, error) {
 	if s.lister == nil {
 		return nil, errors.ErrUnsupported
 	}

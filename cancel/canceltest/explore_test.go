@@ -546,7 +546,7 @@ func TestExploreOwnCode(t *testing.T) {
 					if env.Name() != "ann" || env.Now().IsZero() {
 						return errors.New("who and when am I?")
 					}
-					cancels := env.Canceller().Begin
+					cancels := env.Canceller().Fence
 					if whole {
 						cancels = env.Canceller().Cancel
 					}

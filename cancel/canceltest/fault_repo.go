@@ -244,7 +244,7 @@ func (f *Faulty) CancelChildren(ctx context.Context, cc cancel.ChildCancel) (pag
 }
 
 // ListCancelling implements [cancel.CancellingLister].
-func (f *Faulty) ListCancelling(ctx context.Context, after lifecycle.ID, limit int) (page []cancel.Unfinished, err error) {
+func (f *Faulty) ListCancelling(ctx context.Context, after lifecycle.ID, limit int) (page []cancel.CancellingRequest, err error) {
 	able, ok := f.repo.(cancel.CancellingLister)
 	if !ok {
 		return nil, f.lacks("CancellingLister")

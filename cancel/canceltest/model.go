@@ -89,7 +89,7 @@ func (r *modelRequest) liveKid() bool {
 
 // admits says whether r may get a child now.
 func (r *modelRequest) admits() bool {
-	return r.hasKids() && r.live() && !modelIn(r.state, "CANCELLING SCHEDULE_ENDED")
+	return r.hasKids() && r.live() && !modelIn(r.state, "CANCELLING COMPLETED SCHEDULE_ENDED")
 }
 
 // cancelled says what becomes of r, which is live, when it is cancelled.
@@ -171,7 +171,7 @@ func (m *model) sweep(r *modelRequest) {
 	m.settle(r)
 }
 
-// cancel is Cancel if whole is set, and Begin otherwise.
+// cancel is Cancel if whole is set, and Fence otherwise.
 func (m *model) cancel(id int64, whole bool) string {
 	m.begin()
 	r := m.requests[id]

@@ -30,7 +30,7 @@ type store struct {
 	children       func(ctx context.Context, q cancel.ChildQuery) ([]lifecycle.Request, error)
 	apply          func(ctx context.Context, changes []cancel.Change) ([]bool, error)
 	cancelChildren func(ctx context.Context, c cancel.ChildCancel) (cancel.ChildPage, error)
-	list           func(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.Unfinished, error)
+	list           func(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.CancellingRequest, error)
 	cause          func(ctx context.Context, id lifecycle.ID) (cancel.Cause, error)
 }
 
@@ -58,7 +58,7 @@ func (s *store) CancelChildren(ctx context.Context, c cancel.ChildCancel) (cance
 	return s.cancelChildren(ctx, c)
 }
 
-func (s *store) ListCancelling(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.Unfinished, error) {
+func (s *store) ListCancelling(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.CancellingRequest, error) {
 	return s.list(ctx, after, limit)
 }
 
@@ -102,7 +102,7 @@ func (s *store) reads(f func(r *lifecycle.Request)) {
 		return page
 	})
 	list := s.list
-	s.list = func(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.Unfinished, error) {
+	s.list = func(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.CancellingRequest, error) {
 		page, err := list(ctx, after, limit)
 		for i := range page {
 			f(&page[i].Request)
@@ -148,7 +148,7 @@ func (s *store) shorten(n int) {
 		c.Query.Limit = min(c.Query.Limit, n)
 		return s.Repo.CancelChildren(ctx, c)
 	}
-	s.list = func(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.Unfinished, error) {
+	s.list = func(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.CancellingRequest, error) {
 		return s.Repo.ListCancelling(ctx, after, min(limit, n))
 	}
 }
@@ -916,32 +916,32 @@ var mutants = []struct {
 
 	// ListCancelling.
 	{"ListCancelling knows only requests without a parent", []string{"ListCancelling/OnlyCancelling"}, func(s *store) {
-		s.list = func(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.Unfinished, error) {
+		s.list = func(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.CancellingRequest, error) {
 			page, err := s.Repo.ListCancelling(ctx, after, limit)
-			return slices.DeleteFunc(page, func(u cancel.Unfinished) bool { return u.Request.Parent != 0 }), err
+			return slices.DeleteFunc(page, func(u cancel.CancellingRequest) bool { return u.Request.Parent != 0 }), err
 		}
 	}},
 	{"ListCancelling is ordered by the check-in", []string{"ListCancelling/OnlyCancelling"}, func(s *store) {
-		s.list = func(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.Unfinished, error) {
+		s.list = func(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.CancellingRequest, error) {
 			page, err := s.Repo.ListCancelling(ctx, after, limit)
-			slices.SortStableFunc(page, func(a, b cancel.Unfinished) int { return a.Request.CheckedIn.Compare(b.Request.CheckedIn) })
+			slices.SortStableFunc(page, func(a, b cancel.CancellingRequest) int { return a.Request.CheckedIn.Compare(b.Request.CheckedIn) })
 			return page, err
 		}
 	}},
 	{"ListCancelling returns what is live", []string{"ListCancelling/OnlyCancelling"}, func(s *store) {
-		s.list = func(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.Unfinished, error) {
-			var page []cancel.Unfinished
+		s.list = func(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.CancellingRequest, error) {
+			var page []cancel.CancellingRequest
 			for r := range s.All() {
 				if r.ID > after && lifecycle.Live.Has(r.State) {
-					page = append(page, cancel.Unfinished{Request: r})
+					page = append(page, cancel.CancellingRequest{Request: r})
 				}
 			}
-			slices.SortFunc(page, func(a, b cancel.Unfinished) int { return cmp.Compare(a.Request.ID, b.Request.ID) })
+			slices.SortFunc(page, func(a, b cancel.CancellingRequest) int { return cmp.Compare(a.Request.ID, b.Request.ID) })
 			return page[:min(limit, len(page))], ctx.Err()
 		}
 	}},
 	{"ListCancelling skips one after a page", []string{"ListCancelling/AfterAndLimit", "Cancel/Resumed"}, func(s *store) {
-		s.list = func(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.Unfinished, error) {
+		s.list = func(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.CancellingRequest, error) {
 			page, err := s.Repo.ListCancelling(ctx, after, limit+1)
 			if after > 0 && len(page) > 1 {
 				return page[1:], err
@@ -950,12 +950,12 @@ var mutants = []struct {
 		}
 	}},
 	{"ListCancelling begins at after, not behind it", []string{"ListCancelling/AfterAndLimit"}, func(s *store) {
-		s.list = func(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.Unfinished, error) {
+		s.list = func(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.CancellingRequest, error) {
 			return s.Repo.ListCancelling(ctx, max(after, 1)-1, limit)
 		}
 	}},
 	{"ListCancelling does not look at its limit", []string{"ListCancelling/AfterAndLimit"}, func(s *store) {
-		s.list = func(ctx context.Context, after lifecycle.ID, _ int) ([]cancel.Unfinished, error) {
+		s.list = func(ctx context.Context, after lifecycle.ID, _ int) ([]cancel.CancellingRequest, error) {
 			return s.Repo.ListCancelling(ctx, after, math.MaxInt32)
 		}
 	}},
@@ -968,14 +968,14 @@ var mutants = []struct {
 			replica = memoryOf(slices.Collect(s.All()))
 			return s.Repo.Apply(ctx, changes)
 		}
-		s.list = func(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.Unfinished, error) {
+		s.list = func(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.CancellingRequest, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			return replica.ListCancelling(ctx, after, limit)
 		}
 	}},
 	{"ListCancelling does not tell the causes", []string{"ListCancelling/WithCauses"}, func(s *store) {
-		s.list = func(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.Unfinished, error) {
+		s.list = func(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.CancellingRequest, error) {
 			page, err := s.Repo.ListCancelling(ctx, after, limit)
 			for i := range page {
 				page[i].Cause = cancel.Cause{}
@@ -984,9 +984,9 @@ var mutants = []struct {
 		}
 	}},
 	{"ListCancelling returns the same memory again", []string{"ListCancelling/ReturnedSlices"}, func(s *store) {
-		buffer := make([]cancel.Unfinished, 3)
+		buffer := make([]cancel.CancellingRequest, 3)
 		var mu sync.Mutex
-		s.list = func(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.Unfinished, error) {
+		s.list = func(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.CancellingRequest, error) {
 			page, err := s.Repo.ListCancelling(ctx, after, limit)
 			if limit != 3 {
 				return page, err
@@ -997,7 +997,7 @@ var mutants = []struct {
 		}
 	}},
 	{"ListCancelling ignores its context", []string{"ListCancelling/ContextDone"}, func(s *store) {
-		s.list = func(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.Unfinished, error) {
+		s.list = func(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.CancellingRequest, error) {
 			return s.Repo.ListCancelling(context.WithoutCancel(ctx), after, limit)
 		}
 	}},

@@ -285,7 +285,7 @@ func (s *audited) Children(ctx context.Context, q cancel.ChildQuery) ([]lifecycl
 }
 
 // ListCancelling implements [cancel.CancellingLister].
-func (s *audited) ListCancelling(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.Unfinished, error) {
+func (s *audited) ListCancelling(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.CancellingRequest, error) {
 	able, ok := s.repo.(cancel.CancellingLister)
 	if !ok || s.plain {
 		return nil, errors.ErrUnsupported

@@ -231,7 +231,7 @@ func (c command) do(ctx context.Context, canceller *cancel.Canceller, order canc
 	case "cancel":
 		res, err = canceller.Cancel(ctx, order)
 	case "begin":
-		res, err = canceller.Begin(ctx, order)
+		res, err = canceller.Fence(ctx, order)
 	case "acknowledge":
 		res, err = canceller.Acknowledge(ctx, order, c.outcome)
 	case "force":
@@ -243,7 +243,7 @@ func (c command) do(ctx context.Context, canceller *cancel.Canceller, order canc
 	case "execute":
 		var plan cancel.Plan
 		if plan, err = canceller.Plan(ctx, order); err == nil {
-			res, err = canceller.Execute(ctx, plan)
+			res, err = canceller.ExecutePlan(ctx, plan)
 		}
 	case "plan":
 		var plan cancel.Plan

@@ -262,7 +262,7 @@ func (a *stormActor) run(ctx context.Context) {
 		case "cancel":
 			err = a.cancel(ctx, id)
 		case "begin":
-			_, err = a.canceller.Begin(ctx, cancel.Order{ID: id, Actor: a.name})
+			_, err = a.canceller.Fence(ctx, cancel.Order{ID: id, Actor: a.name})
 		case "acknowledge":
 			_, err = a.canceller.Acknowledge(ctx, cancel.Order{ID: id, Actor: a.name}, pick(a.d, allOutcomes))
 			if errors.Is(err, esserrors.CodeConflict) {

@@ -244,9 +244,9 @@ func (e *Env) Cancel(ctx context.Context, id lifecycle.ID) (cancel.Result, error
 	return e.order(opCancel, id, 0, func(order cancel.Order) (cancel.Result, error) { return e.canceller.Cancel(ctx, order) })
 }
 
-// Begin calls [cancel.Canceller.Begin] with the actor's name, and checks the receipts.
-func (e *Env) Begin(ctx context.Context, id lifecycle.ID) (cancel.Result, error) {
-	return e.order(opBegin, id, 0, func(order cancel.Order) (cancel.Result, error) { return e.canceller.Begin(ctx, order) })
+// Fence calls [cancel.Canceller.Fence] with the actor's name, and checks the receipts.
+func (e *Env) Fence(ctx context.Context, id lifecycle.ID) (cancel.Result, error) {
+	return e.order(opFence, id, 0, func(order cancel.Order) (cancel.Result, error) { return e.canceller.Fence(ctx, order) })
 }
 
 // Acknowledge calls [cancel.Canceller.Acknowledge], and checks the receipts and that

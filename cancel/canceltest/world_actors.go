@@ -23,7 +23,7 @@ func Cancels(name string, id lifecycle.ID) Actor {
 // Begins returns an actor that begins to cancel a request. Set [World.Resume].
 func Begins(name string, id lifecycle.ID) Actor {
 	return Actor{Name: name, Run: func(ctx context.Context, env *Env) error {
-		_, err := env.Begin(ctx, id)
+		_, err := env.Fence(ctx, id)
 		return env.unless(err, esserrors.CodeUnsupportedState)
 	}}
 }

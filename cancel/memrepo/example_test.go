@@ -74,7 +74,7 @@ func ExampleRepo_Submit() {
 		return repo.Submit(ctx, lifecycle.Request{ID: id, Parent: 1, Kind: lifecycle.KindChild, State: lifecycle.StateWait})
 	}
 	fmt.Println(submit(2))
-	if _, err := cancel.New(&repo, nil).Begin(ctx, cancel.Order{ID: 1}); err != nil {
+	if _, err := cancel.New(&repo, nil).Fence(ctx, cancel.Order{ID: 1}); err != nil {
 		fmt.Println(err)
 		return
 	}

@@ -469,7 +469,7 @@ func (m *Repo) CancelChildren(ctx context.Context, c cancel.ChildCancel) (cancel
 }
 
 // ListCancelling implements [cancel.CancellingLister].
-func (m *Repo) ListCancelling(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.Unfinished, error) {
+func (m *Repo) ListCancelling(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.CancellingRequest, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -480,10 +480,10 @@ func (m *Repo) ListCancelling(ctx context.Context, after lifecycle.ID, limit int
 		m.mu.RLock()
 	}
 	defer m.mu.RUnlock()
-	var page []cancel.Unfinished
+	var page []cancel.CancellingRequest
 	for rec := range m.from(after) {
 		if rec.state == lifecycle.StateCancelling {
-			if page = append(page, cancel.Unfinished{Request: rec.request(), Cause: rec.why()}); len(page) == limit {
+			if page = append(page, cancel.CancellingRequest{Request: rec.request(), Cause: rec.why()}); len(page) == limit {
 				break
 			}
 		}

@@ -11,13 +11,13 @@ import (
 )
 
 // ListCancelling implements [cancel.CancellingLister].
-func (s *Store) ListCancelling(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.Unfinished, error) {
+func (s *Store) ListCancelling(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.CancellingRequest, error) {
 	page, _, err := s.listCancelling(ctx, after, limit)
 	return page, err
 }
 
 // listCancelling also returns the revision at which the page is true.
-func (s *Store) listCancelling(ctx context.Context, after lifecycle.ID, limit int) (page []cancel.Unfinished, revision int64, err error) {
+func (s *Store) listCancelling(ctx context.Context, after lifecycle.ID, limit int) (page []cancel.CancellingRequest, revision int64, err error) {
 	resp, err := s.client.Get(ctx, s.key(cancelling, after)+"\x00",
 		clientv3.WithRange(clientv3.GetPrefixRangeEnd(s.key(cancelling))), clientv3.WithLimit(int64(limit)))
 	if err != nil {
@@ -28,7 +28,7 @@ func (s *Store) listCancelling(ctx context.Context, after lifecycle.ID, limit in
 		if err != nil {
 			return nil, 0, fmt.Errorf("etcd: list: %w", err)
 		}
-		page = append(page, cancel.Unfinished{Request: rec.Request, Cause: rec.Cause})
+		page = append(page, cancel.CancellingRequest{Request: rec.Request, Cause: rec.Cause})
 	}
 	return page, resp.Header.Revision, nil
 }

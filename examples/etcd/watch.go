@@ -90,7 +90,7 @@ func (w *Watcher) follow(ctx context.Context, workers cancel.Interrupter, revisi
 		if err := resp.Err(); err != nil {
 			return fmt.Errorf("etcd: watch: %w", err)
 		}
-		var page []cancel.Unfinished
+		var page []cancel.CancellingRequest
 		for _, event := range resp.Events {
 			if !event.IsCreate() { // a check-in, or an answer
 				continue
@@ -99,7 +99,7 @@ func (w *Watcher) follow(ctx context.Context, workers cancel.Interrupter, revisi
 			if err != nil {
 				return fmt.Errorf("etcd: watch: %w", err)
 			}
-			page = append(page, cancel.Unfinished{Request: rec.Request, Cause: rec.Cause})
+			page = append(page, cancel.CancellingRequest{Request: rec.Request, Cause: rec.Cause})
 		}
 		if err := tell(ctx, workers, page); err != nil {
 			return err
@@ -109,7 +109,7 @@ func (w *Watcher) follow(ctx context.Context, workers cancel.Interrupter, revisi
 }
 
 // tell interrupts what has work that has not answered, in one call for each cause.
-func tell(ctx context.Context, workers cancel.Interrupter, page []cancel.Unfinished) error {
+func tell(ctx context.Context, workers cancel.Interrupter, page []cancel.CancellingRequest) error {
 	var ids []lifecycle.ID
 	for i, u := range page {
 		if u.Request.Kind.RunsWork() && u.Request.Outcome == 0 {

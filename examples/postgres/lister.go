@@ -39,13 +39,13 @@ const firstCauseSQL = `
     LIMIT 1`
 
 // ListCancelling implements [cancel.CancellingLister].
-func (s *Store) ListCancelling(ctx context.Context, after lifecycle.ID, limit int) (page []cancel.Unfinished, err error) {
+func (s *Store) ListCancelling(ctx context.Context, after lifecycle.ID, limit int) (page []cancel.CancellingRequest, err error) {
 	err = s.again(ctx, func() error {
 		rows, err := s.db.Query(ctx, s.listCancelling, pgx.NamedArgs{"after": after, "limit": limit})
 		if err != nil {
 			return err
 		}
-		page, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (cancel.Unfinished, error) { return readCause(row) })
+		page, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (cancel.CancellingRequest, error) { return readCause(row) })
 		return err
 	})
 	return page, err
@@ -74,7 +74,7 @@ func (s *Store) Cause(ctx context.Context, id lifecycle.ID) (cause cancel.Cause,
 }
 
 // readCause reads a request and its cause, which is zero if there is none.
-func readCause(row pgx.Row) (u cancel.Unfinished, err error) {
+func readCause(row pgx.Row) (u cancel.CancellingRequest, err error) {
 	var root *lifecycle.ID
 	var actor, reason *string
 	var at *time.Time

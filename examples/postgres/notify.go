@@ -193,7 +193,7 @@ func (l *Listener) catchUp(ctx context.Context, store *Store, workers cancel.Int
 	// A connection to a server that has vanished may hang for long.
 	ctx, stop := context.WithTimeout(ctx, max(l.every(), time.Minute))
 	defer stop()
-	for u, err := range cancel.Cancelling(ctx, store) {
+	for u, err := range cancel.ListCancelling(ctx, store) {
 		if err != nil {
 			return err
 		}

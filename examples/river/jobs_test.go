@@ -292,7 +292,7 @@ func TestRunResumes(t *testing.T) {
 		}
 		root := w.parent(0)
 		id := w.insert(root, "end", &river.InsertOpts{ScheduledAt: time.Now().Add(time.Hour)})
-		if _, err := w.jobs.Begin(t.Context(), cancel.Order{ID: root}); err != nil {
+		if _, err := w.jobs.Fence(t.Context(), cancel.Order{ID: root}); err != nil {
 			t.Fatal(err)
 		}
 		if !later {

@@ -18,12 +18,12 @@ ORDER BY j.id
 LIMIT (SELECT @limit::bigint)`
 
 // ListCancelling implements [cancel.CancellingLister].
-func (s *Store) ListCancelling(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.Unfinished, error) {
+func (s *Store) ListCancelling(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.CancellingRequest, error) {
 	rows, err := s.db.Query(ctx, s.sql(listSQL), pgx.NamedArgs{"after": after, "limit": limit})
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (u cancel.Unfinished, err error) {
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (u cancel.CancellingRequest, err error) {
 		var cause []byte
 		if u.Request, err = read(row, &cause); err == nil && cause != nil {
 			err = json.Unmarshal(cause, &u.Cause)

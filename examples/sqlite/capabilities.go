@@ -119,7 +119,7 @@ func count(result sql.Result, err error) (int, error) {
 const causeColumns = "coalesce(c.root, 0), coalesce(c.actor, ''), coalesce(c.reason, ''), c.at"
 
 // ListCancelling implements [cancel.CancellingLister].
-func (s *Store) ListCancelling(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.Unfinished, error) {
+func (s *Store) ListCancelling(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.CancellingRequest, error) {
 	rows, err := s.readers.QueryContext(ctx, `
 		SELECT r.id, r.parent, r.kind, r.state, r.outcome, r.checked_in, `+causeColumns+`
 		FROM requests AS r LEFT JOIN causes AS c ON c.id = r.cause
@@ -128,9 +128,9 @@ func (s *Store) ListCancelling(ctx context.Context, after lifecycle.ID, limit in
 		return nil, failed(ctx, err)
 	}
 	defer rows.Close()
-	var page []cancel.Unfinished
+	var page []cancel.CancellingRequest
 	for rows.Next() {
-		var u cancel.Unfinished
+		var u cancel.CancellingRequest
 		var at sql.Null[int64]
 		u.Request, err = scan(rows, &u.Cause.Root, &u.Cause.Actor, &u.Cause.Reason, &at)
 		if err != nil {

@@ -94,7 +94,7 @@ func ExampleStore_ListCancelling() {
 	if _, err := canceller.Resume(ctx, nil); err != nil {
 		log.Fatal(err)
 	}
-	for unfinished, err := range cancel.Cancelling(ctx, store) {
+	for unfinished, err := range cancel.ListCancelling(ctx, store) {
 		if err != nil {
 			log.Fatal(err)
 		}
