@@ -22,11 +22,16 @@
 // [CodeOf] gives the code of any error, [RetryAfter] says how long to wait where
 // waiting helps, and errors.AsType[*esserrors.Error] gives every field.
 //
+// A code is what this module decided. If a store or an authorizer fails, its
+// error becomes the cause of an [Error]. Whatever else the cause wraps matches
+// errors.Is and errors.As, but a code inside it does not.
+//
 // # Two audiences
 //
-// [Error.Error] is written for logs and includes the cause. [ProblemOf] is
-// written for strangers: it builds the problem document of the specification
-// from the code and the public detail alone and never shows a cause.
+// [Error.Error] and [Error.MarshalJSON] are for the operator and include the
+// cause. [ProblemOf] is for clients: it builds the problem document of the
+// specification from the code and the public detail alone and never shows a
+// cause.
 //
 // # Codes and numbers
 //

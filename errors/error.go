@@ -11,8 +11,16 @@ import (
 //
 // The constructors of this package make the errors of this module; each demands
 // what identifies its case.
+//
+// The Code is what this module decided. The cause is what somebody else
+// reported: it matches errors.Is, errors.As and errors.AsType as if it were
+// wrapped, so that context.Canceled or an error of a database is found. A Code
+// or another Error inside the cause does not match, because it belongs to
+// another decision. That is why an Error has no Unwrap method; its cause is in
+// the field Err.
 type Error struct {
-	// Code is the kind of failure.
+	// Code is the kind of failure. It is 0 if the caller's own context ended:
+	// see [Stopped].
 	Code Code
 	// Op is the operation, in the imperative: "cancel", "force", "start".
 	Op string
@@ -24,12 +32,12 @@ type Error struct {
 	// request was found, or the one in which it was asked to end.
 	State string
 	// Wait is how long to wait before the same call can succeed, or 0 if
-	// that is not known. [RetryAfter] asks for it.
+	// that is not known. [RetryAfter] returns it.
 	Wait time.Duration
 	// Detail is one sentence that anyone may read. It becomes the detail of
 	// the problem document.
 	Detail string
-	// Err is the cause, for logs only. It may be nil.
+	// Err is the cause, for the operator only. It may be nil.
 	Err error
 }
 
@@ -39,41 +47,64 @@ func (e *Error) Error() string {
 	if e == nil {
 		return "<nil>"
 	}
-	var b strings.Builder
-	b.WriteString(e.Op)
-	if e.ID != 0 {
-		if e.Op != "" {
-			b.WriteByte(' ')
-		}
-		fmt.Fprintf(&b, "request %d", e.ID)
+	var parts []string
+	switch {
+	case e.Op != "" && e.ID != 0:
+		parts = append(parts, fmt.Sprintf("%s request %d", e.Op, e.ID))
+	case e.ID != 0:
+		parts = append(parts, fmt.Sprintf("request %d", e.ID))
+	case e.Op != "":
+		parts = append(parts, e.Op)
 	}
-	if b.Len() > 0 {
-		b.WriteString(": ")
+	switch {
+	case e.Code != 0:
+		parts = append(parts, e.Code.String())
+	case e.Err == nil:
+		parts = append(parts, "stopped")
 	}
-	b.WriteString(e.Code.String())
 	if e.Detail != "" {
-		b.WriteString(": ")
-		b.WriteString(strings.TrimSuffix(e.Detail, ".")) // more may follow
+		parts = append(parts, strings.TrimSuffix(e.Detail, ".")) // more may follow
 	}
 	if e.Err != nil {
-		b.WriteString(": ")
-		b.WriteString(e.Err.Error())
+		parts = append(parts, e.Err.Error())
 	}
-	return b.String()
+	return strings.Join(parts, ": ")
 }
 
-// Unwrap returns the cause.
-func (e *Error) Unwrap() error {
-	if e == nil { // a nil *Error in an error is a mistake, but no reason to panic
-		return nil
-	}
-	return e.Err
-}
-
-// Is reports whether target is the code of e.
+// Is reports whether target is the code of e or, if target is neither a [Code]
+// nor an [*Error], whether the cause matches it.
 func (e *Error) Is(target error) bool {
-	c, ok := target.(Code)
-	return ok && e != nil && c == e.Code
+	if e == nil { // a nil *Error in an error is a mistake, but no reason to panic
+		return false
+	}
+	switch target := target.(type) {
+	case Code:
+		return target == e.Code && target.Valid()
+	case *Error, nil:
+		return false // errors.Is has found e itself
+	default:
+		return errors.Is(e.Err, target)
+	}
+}
+
+// As sets a target of type *[Code] to the code of e and reports whether there is
+// one. For a target of every other type, but for one of this package, it finds
+// what the standard library's errors.As finds in the cause.
+func (e *Error) As(target any) bool {
+	if e == nil {
+		return false
+	}
+	switch target := target.(type) {
+	case *Code:
+		if e.Code.Valid() {
+			*target = e.Code
+		}
+		return e.Code.Valid()
+	case **Error:
+		return false // errors.As has found e itself
+	default:
+		return errors.As(e.Err, target)
+	}
 }
 
 // UnsupportedState returns the error of an operation that a request of this
@@ -114,14 +145,14 @@ func NotFound(op string, id int64, cause error) error {
 }
 
 // Conflict returns the error of an operation that others prevented this time.
-// The detail is public and says what stood in the way; the cause may be nil. It
-// has [CodeConflict].
+// The detail is one sentence that anyone may read and says what stood in the
+// way; the cause may be nil. It has [CodeConflict].
 func Conflict(op string, id int64, detail string, cause error) error {
 	return &Error{Code: CodeConflict, Op: op, ID: id, Detail: detail, Err: cause}
 }
 
 // TooEarly returns the error of an operation that becomes possible once wait
-// has passed. It has [CodeConflict], and [RetryAfter] reports wait.
+// has passed. It has [CodeConflict], and [RetryAfter] returns wait.
 func TooEarly(op string, id int64, wait time.Duration) error {
 	return &Error{
 		Code: CodeConflict, Op: op, ID: id, Wait: wait,
@@ -137,8 +168,8 @@ func readable(wait time.Duration) time.Duration {
 	return (wait + time.Second - 1).Truncate(time.Second)
 }
 
-// System returns the error of a store that failed, or gave a senseless answer.
-// The cause is for logs only. It has [CodeSystem].
+// System returns the error of a store that failed, or whose answer cannot be
+// right. The cause is for the operator only. It has [CodeSystem].
 func System(op string, id int64, cause error) error {
 	return &Error{
 		Code: CodeSystem, Op: op, ID: id, Err: cause,
@@ -146,12 +177,22 @@ func System(op string, id int64, cause error) error {
 	}
 }
 
+// Stopped returns the error of an operation whose caller has stopped: the
+// caller's own context ended. The cause is the context's error, or wraps it. The
+// error has no code, since this module decided nothing: errors.Is finds the
+// cause, for example context.Canceled, and no code. [CodeOf] and [ProblemOf]
+// treat it as every error that is not of this package, with [CodeSystem].
+func Stopped(op string, id int64, cause error) error {
+	return &Error{Op: op, ID: id, Err: cause}
+}
+
 // RetryAfter returns how long to wait before the call that failed with err can
-// succeed. It reports false if err does not say: it asks the first [*Error] in
-// err's tree, not the causes behind it.
+// succeed. It reports false if that is not known. The [*Error] that decides
+// [CodeOf] decides this too.
 func RetryAfter(err error) (time.Duration, bool) {
-	if e, ok := errors.AsType[*Error](err); ok && e != nil && e.Wait > 0 {
-		return e.Wait, true
+	if err == nil {
+		return 0, false
 	}
-	return 0, false
+	wait := decided(err).Wait
+	return max(wait, 0), wait > 0
 }

@@ -1,8 +1,11 @@
 package errors_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"testing"
 	"time"
 
@@ -125,7 +128,22 @@ var made = []struct {
 		},
 		text: "resume request 7: scheduling sub-system error: The scheduling sub-system failed to resume request 7",
 	},
+	{
+		name: "Stopped",
+		err:  esserrors.Stopped("cancel", 7, errStopped),
+		want: esserrors.Error{Op: "cancel", ID: 7, Err: errStopped},
+		text: "cancel request 7: " + errStopped.Error(),
+	},
+	{
+		name: "Stopped without cause",
+		err:  esserrors.Stopped("cancel", 7, nil),
+		want: esserrors.Error{Op: "cancel", ID: 7},
+		text: "cancel request 7: stopped",
+	},
 }
+
+// errStopped is the cause of a caller that has stopped.
+var errStopped = fmt.Errorf("reading from db.internal with hunter2: %w", context.Canceled)
 
 func TestConstructors(t *testing.T) {
 	t.Parallel()
@@ -142,10 +160,7 @@ func TestConstructors(t *testing.T) {
 			if got := tt.err.Error(); got != tt.text {
 				t.Errorf("Error() = %q\nwant      %q", got, tt.text)
 			}
-			if got := errors.Unwrap(tt.err); got != tt.want.Err {
-				t.Errorf("Unwrap() = %v, want %v", got, tt.want.Err)
-			}
-			if tt.want.Err != nil && !errors.Is(tt.err, errCause) {
+			if tt.want.Err != nil && !errors.Is(tt.err, tt.want.Err) {
 				t.Error("errors.Is does not find the cause")
 			}
 			if got, want := esserrors.ProblemOf(tt.err, nil).Detail, tt.want.Detail; got != want {
@@ -164,7 +179,11 @@ func TestErrorText(t *testing.T) {
 		want string
 	}{
 		{"nil", nil, "<nil>"},
-		{"zero", &esserrors.Error{}, "Code(0)"},
+		{"zero", &esserrors.Error{}, "stopped"},
+		{"undeclared code", &esserrors.Error{Code: 200}, "Code(200)"},
+		{"no code, op", &esserrors.Error{Op: "cancel", ID: 5}, "cancel request 5: stopped"},
+		{"no code, detail", &esserrors.Error{Op: "cancel", ID: 5, Detail: "Busy."}, "cancel request 5: stopped: Busy"},
+		{"no code, cause", &esserrors.Error{Op: "cancel", ID: 5, Err: cause}, "cancel request 5: disk full"},
 		{"code", &esserrors.Error{Code: esserrors.CodeConflict}, "conflict"},
 		{"op", &esserrors.Error{Code: esserrors.CodeConflict, Op: "cancel"}, "cancel: conflict"},
 		{"id", &esserrors.Error{Code: esserrors.CodeConflict, ID: 5}, "request 5: conflict"},
@@ -191,13 +210,15 @@ func TestErrorText(t *testing.T) {
 	}
 }
 
-// Is compares codes alone: no text and no field takes part.
+// Of codes and of errors of this package, Is knows its own code alone.
 func TestErrorIs(t *testing.T) {
 	t.Parallel()
-	for _, have := range allCodes {
+	for n := range 256 {
+		have := esserrors.Code(n)
 		e := &esserrors.Error{Code: have, Op: "cancel", ID: 1}
-		for _, target := range allCodes {
-			if got, want := e.Is(target), have == target; got != want {
+		for n := range 256 {
+			target := esserrors.Code(n)
+			if got, want := e.Is(target), have == target && have.Valid(); got != want {
 				t.Errorf("Error{%v}.Is(%v) = %v, want %v", have, target, got, want)
 			}
 		}
@@ -209,6 +230,86 @@ func TestErrorIs(t *testing.T) {
 		}
 		if e.Is(nil) || e.Is(errCause) {
 			t.Errorf("Error{%v}.Is holds for a foreign target", have)
+		}
+		as, ok := errors.AsType[esserrors.Code](e)
+		if ok != have.Valid() || ok && as != have {
+			t.Errorf("errors.AsType[Code](Error{%v}) = %v, %v", have, as, ok)
+		}
+	}
+}
+
+// The causes have every shape in which a code or an Error can be the cause of
+// another one.
+var causes = []error{
+	esserrors.CodeNotFound,
+	esserrors.NotFound("get", 2, io.EOF),
+	esserrors.TooEarly("get", 2, time.Hour),
+	fmt.Errorf("store: %w", esserrors.NotFound("get", 2, io.EOF)),
+	errors.Join(io.EOF, esserrors.CodeNotFound, esserrors.NotFound("get", 2, nil)),
+	isError{esserrors.CodeNotFound},
+	asError{&esserrors.Error{Code: esserrors.CodeNotFound}},
+}
+
+// A code is what this module decided. A store's or an authorizer's error that
+// happens to hold another one does not add it.
+func TestCausesCodesDoNotMatch(t *testing.T) {
+	t.Parallel()
+	for _, cause := range causes {
+		inner, _ := errors.AsType[*esserrors.Error](cause)
+		for _, e := range []*esserrors.Error{
+			{Code: esserrors.CodeSystem, Op: "cancel", ID: 1, Err: cause},
+			{Code: esserrors.CodeSystem, Err: fmt.Errorf("x: %w", &esserrors.Error{Code: esserrors.CodeConflict, Err: cause})},
+			{Code: 0, Op: "cancel", ID: 1, Err: cause},
+		} {
+			for _, err := range []error{e, fmt.Errorf("wrapped: %w", e), errors.Join(io.ErrNoProgress, e)} {
+				for _, c := range allCodes {
+					if got, want := errors.Is(err, c), c == e.Code; got != want {
+						t.Errorf("errors.Is(%v, %v) = %v, want %v", err, c, got, want)
+					}
+				}
+				if got, ok := errors.AsType[*esserrors.Error](err); !ok || got != e {
+					t.Errorf("errors.AsType[*Error](%v) = %v, want the outer one", err, got)
+				}
+				if inner != nil && errors.Is(err, inner) {
+					t.Errorf("errors.Is(%v, the Error in the cause) = true", err)
+				}
+				if got, ok := errors.AsType[esserrors.Code](err); ok != e.Code.Valid() || ok && got != e.Code {
+					t.Errorf("errors.AsType[Code](%v) = %v, %v", err, got, ok)
+				}
+				if got := esserrors.CodeOf(err); got != esserrors.CodeSystem {
+					t.Errorf("CodeOf(%v) = %v, want %v", err, got, esserrors.CodeSystem)
+				}
+				if wait, ok := esserrors.RetryAfter(err); ok {
+					t.Errorf("RetryAfter(%v) = %v: it is the cause's", err, wait)
+				}
+			}
+		}
+	}
+}
+
+// A cause that is not of this package matches, however deep it lies.
+func TestCausesMatch(t *testing.T) {
+	t.Parallel()
+	disk := &fs.PathError{Op: "read", Path: "/var/jobs", Err: io.ErrUnexpectedEOF}
+	inner := esserrors.NotFound("get", 2, fmt.Errorf("store: %w", disk))
+	for _, err := range []error{
+		inner,
+		esserrors.Conflict("cancel", 1, "", inner),
+		esserrors.System("cancel", 1, errors.Join(io.EOF, inner)),
+		esserrors.Stopped("cancel", 1, fmt.Errorf("%w: %w", context.Canceled, inner)),
+	} {
+		if !errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) {
+			t.Errorf("errors.Is(%v, ...) is wrong", err)
+		}
+		if got, ok := errors.AsType[*fs.PathError](err); !ok || got != disk {
+			t.Errorf("errors.AsType[*fs.PathError](%v) = %v, %v", err, got, ok)
+		}
+		if _, ok := errors.AsType[*fs.PathError](esserrors.CodeConflict); ok {
+			t.Error("a code matches *fs.PathError")
+		}
+		var timeout interface{ Timeout() bool }
+		if !errors.As(err, &timeout) {
+			t.Errorf("errors.As(%v) to an interface that the cause implements = false", err)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package errors_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -94,6 +95,29 @@ func ExampleSystem() {
 	fmt.Println(errors.Is(err, io.ErrUnexpectedEOF))
 	// Output:
 	// cancel request 42: scheduling sub-system error: The scheduling sub-system failed to cancel request 42: unexpected EOF
+	// true
+}
+
+// A caller whose own context has ended: no code matches.
+func ExampleStopped() {
+	err := esserrors.Stopped("cancel", 42, context.Canceled)
+	fmt.Println(err)
+	fmt.Println(errors.Is(err, context.Canceled), errors.Is(err, esserrors.CodeSystem))
+	fmt.Println(esserrors.CodeOf(err))
+	// Output:
+	// cancel request 42: context canceled
+	// true false
+	// scheduling sub-system error
+}
+
+// The code is what this module decided; a code in the cause does not match.
+func ExampleError_Is() {
+	store := fmt.Errorf("reading a parent: %w: %w", esserrors.CodeNotFound, io.ErrUnexpectedEOF)
+	err := esserrors.System("cancel", 42, store)
+	fmt.Println(errors.Is(err, esserrors.CodeSystem), errors.Is(err, esserrors.CodeNotFound))
+	fmt.Println(errors.Is(err, io.ErrUnexpectedEOF))
+	// Output:
+	// true false
 	// true
 }
 

@@ -1,7 +1,5 @@
 package errors
 
-import "errors"
-
 // A Problem is the document that describes a failure to a client: the
 // specification's SimpleExceptionDetail, which has the fields of RFC 9457
 // (formerly RFC 7807) but for instance. Its field names in JSON are exactly the
@@ -67,22 +65,19 @@ func (t Table) Entry(c Code) Entry {
 }
 
 // ProblemOf returns the document that describes err, shown as table says; a nil
-// table means the defaults.
+// table means the defaults. It returns the zero Problem if err is nil.
 //
-// An error of a context has [CodeSystem] as every other that is not of this package: a
-// caller that has gone away needs no document, and should be asked for first.
+// The document is made of the code that [CodeOf] returns and the detail that
+// belongs to it: causes, and the texts of errors that are not of this package,
+// never show.
 //
-// It is made of err's code and public detail alone: causes, and the texts of
-// errors that are not of this package, never show. It returns the zero Problem
-// if err is nil.
+// The error of a caller whose own context ended is shown with [CodeSystem]. Such
+// a caller has gone away and needs no document: check for it first.
 func ProblemOf(err error, table Table) Problem {
 	if err == nil {
 		return Problem{}
 	}
-	entry := table.Entry(CodeOf(err))
-	p := Problem{Type: entry.Type, Title: entry.Title, Status: entry.Status, ErrorCode: entry.ErrorCode}
-	if e, ok := errors.AsType[*Error](err); ok && e != nil {
-		p.Detail = e.Detail
-	}
-	return p
+	e := decided(err)
+	entry := table.Entry(e.Code)
+	return Problem{Type: entry.Type, Title: entry.Title, Detail: e.Detail, Status: entry.Status, ErrorCode: entry.ErrorCode}
 }

@@ -146,6 +146,9 @@ func TestProblemOf(t *testing.T) {
 		{"foreign", errCause, unknown},
 		{"typed nil", typedNil(), unknown},
 		{"without a code", &esserrors.Error{Op: "cancel", Err: errCause}, unknown},
+		{"stopped", esserrors.Stopped("cancel", 7, errStopped), unknown},
+		{"detail of an Error without a code", &esserrors.Error{Op: "cancel", Detail: "Hidden."}, unknown},
+		{"bare code beside the detail of another", errors.Join(&esserrors.Error{Detail: "Hidden."}, esserrors.CodeNotFound), bare},
 		{"outer code with an inner detail", esserrors.System("cancel", 1, esserrors.NotFound("cancel", 7, nil)), esserrors.Problem{
 			Type: unknown.Type, Title: unknown.Title, Detail: "The scheduling sub-system failed to cancel request 1.", Status: 500, ErrorCode: "ESS-00500",
 		}},
@@ -209,7 +212,7 @@ func TestEveryProblemHasTheSpecificationsFields(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			p := esserrors.ProblemOf(tt.err, nil)
-			if p.Detail == "" { // one constructor leaves it to its caller
+			if p.Detail == "" { // two constructors have none of their own
 				p.Detail = "Busy."
 			}
 			text := marshal(t, p)
