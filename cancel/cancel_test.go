@@ -137,7 +137,7 @@ func TestChanges(t *testing.T) {
 	}
 	do(c.Cancel(t.Context(), cancel.Order{ID: 1, Actor: "ann"}))
 	now = now.Add(time.Minute)
-	do(c.CheckIn(t.Context(), 3))
+	do(c.CheckIn(t.Context(), cancel.Order{ID: 3}))
 	do(c.Acknowledge(t.Context(), cancel.Order{ID: 1, Actor: "w1"}, lifecycle.StateWarning))
 	do(c.Acknowledge(t.Context(), cancel.Order{ID: 3, Actor: "w3"}, lifecycle.StateCancelled))
 	want := []string{
@@ -690,8 +690,9 @@ func TestForceWithoutClock(t *testing.T) {
 	}
 }
 
-// TestCheckInNeverGoesBack checks in with a clock that is behind.
-func TestCheckInNeverGoesBack(t *testing.T) {
+// TestCheckInBehind checks in with a clock that is behind: one of the two is wrong, and
+// the grace is counted from the check-in.
+func TestCheckInBehind(t *testing.T) {
 	t.Parallel()
 	now := start
 	repo := newRepo(t, "1 SINGLETON RUNNING")
@@ -700,12 +701,12 @@ func TestCheckInNeverGoesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	now = now.Add(-time.Hour)
-	in, err := c.CheckIn(t.Context(), 1)
+	in, err := c.CheckIn(t.Context(), cancel.Order{ID: 1})
 	if err != nil || !in.Cancelling || in.Cause.Actor != "ann" {
 		t.Errorf("CheckIn = %+v, %v", in, err)
 	}
-	if r, _ := repo.Get(t.Context(), 1); !r.CheckedIn.Equal(start) {
-		t.Errorf("checked in %v, want %v", r.CheckedIn, start)
+	if r, _ := repo.Get(t.Context(), 1); !r.CheckedIn.Equal(now) || in.Request != r {
+		t.Errorf("checked in %v, want %v; told %v", r, now, in.Request)
 	}
 }
 
@@ -728,7 +729,7 @@ func TestGivesUp(t *testing.T) {
 			return err
 		},
 		"force":    func(c *cancel.Canceller) error { _, err := c.Force(t.Context(), cancel.Order{ID: 2}); return err },
-		"check in": func(c *cancel.Canceller) error { _, err := c.CheckIn(t.Context(), 2); return err },
+		"check in": func(c *cancel.Canceller) error { _, err := c.CheckIn(t.Context(), cancel.Order{ID: 2}); return err },
 		"settle":   func(c *cancel.Canceller) error { _, err := c.Cancel(t.Context(), cancel.Order{ID: 3}); return err },
 		"settle up": func(c *cancel.Canceller) error {
 			_, err := c.Acknowledge(t.Context(), cancel.Order{ID: 6}, lifecycle.StateError)
@@ -954,7 +955,7 @@ func TestCauseReaderFails(t *testing.T) {
 	} {
 		repo := causeless{newRepo(t, "1 PARENT CANCELLING; 2<1 CHILD CANCELLING"), tt.err}
 		c := cancel.New(repo, nil)
-		if in, err := c.CheckIn(t.Context(), 2); esserrors.CodeOf(err) != tt.want || !in.Cancelling {
+		if in, err := c.CheckIn(t.Context(), cancel.Order{ID: 2}); err != nil || !in.Cancelling || in.Cause != (cancel.Cause{}) {
 			t.Errorf("CheckIn with %v: %+v, %v", tt.err, in, err)
 		}
 		if _, err := c.Resume(t.Context(), nil); esserrors.CodeOf(err) != tt.want {

@@ -18,13 +18,14 @@ type ChildCanceller interface {
 	Repository
 
 	// CancelChildren considers the children that Children would return for
-	// c.Query, whose States are [lifecycle.Live], and makes of each what
-	// [Decisions] says for its kind and state. It sets CheckedIn to c.Cause.Time
-	// in the children that it moves to CANCELLING, and keeps c.Cause with every
-	// child that it changes.
+	// c.Query, whose States are [lifecycle.Live], and applies [Decisions] to each,
+	// by its kind and state. It sets CheckedIn to c.Cause.Time in the children
+	// that it moves to CANCELLING, and keeps c.Cause with every child that it
+	// changes. Rows that cannot be read are left as they are.
 	//
-	// Each child is changed atomically; the page need not be. After an error
-	// nothing is known about any of them.
+	// Each child is changed atomically; the page need not be. With an error the
+	// page has what is known to have been done, or nothing; the rest of what
+	// became of the children is not known then.
 	//
 	// An error matching errors.ErrUnsupported declines, and has changed nothing.
 	CancelChildren(ctx context.Context, c ChildCancel) (ChildPage, error)
@@ -41,9 +42,10 @@ type ChildCancel struct {
 // A ChildPage says what became of a page of children.
 type ChildPage struct {
 	// Changes has, ordered by Parent and then by ID, one Change for every child
-	// of the page that is now CANCELLING: the change that was made, or one
-	// whose New is its Old for a child that was CANCELLING before. If
-	// [ChildCancel.All] is set it has the children that became CANCELLED too.
+	// of the page that is now CANCELLING: the change that was made, or an
+	// unchanged Change (New equals Old) for a child that was CANCELLING before or
+	// cannot be read. If [ChildCancel.All] is set it has the children that became
+	// CANCELLED too.
 	Changes []Change
 	// Cancelled is how many children became CANCELLED that are not in Changes.
 	Cancelled int
@@ -100,11 +102,14 @@ func cancelChange(r lifecycle.Request, cause Cause) (Change, bool) {
 }
 
 // change returns the change of r to the given state and outcome. It starts the
-// clock of Force if r enters CANCELLING.
+// clock of Force if r enters CANCELLING, and counts attempts.
 func change(r lifecycle.Request, t lifecycle.Trigger, state, outcome lifecycle.State, cause Cause) Change {
-	ch := Change{Old: r, Trigger: t, State: state, Outcome: outcome, CheckedIn: r.CheckedIn, Cause: cause}
+	ch := Change{Old: r, Trigger: t, State: state, Outcome: outcome, CheckedIn: r.CheckedIn, Attempt: r.Attempt, Cause: cause}
 	if state == lifecycle.StateCancelling && r.State != state {
 		ch.CheckedIn = cause.Time
+	}
+	if r.Kind.RunsWork() && (t == lifecycle.TriggerStart || t == lifecycle.TriggerResume) {
+		ch.Attempt++
 	}
 	return ch
 }

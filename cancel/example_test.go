@@ -122,13 +122,13 @@ func ExampleCanceller_Acknowledge() {
 func ExampleCanceller_CheckIn() {
 	ctx := context.Background()
 	canceller := cancel.New(nightly(), nil)
-	in, _ := canceller.CheckIn(ctx, 44)
+	in, _ := canceller.CheckIn(ctx, cancel.Order{ID: 44})
 	fmt.Println(in.Cancelling)
 
 	if _, err := canceller.Cancel(ctx, cancel.Order{ID: 42, Actor: "ann", Reason: "wrong ledger"}); err != nil {
 		fmt.Println(err)
 	}
-	in, _ = canceller.CheckIn(ctx, 44)
+	in, _ = canceller.CheckIn(ctx, cancel.Order{ID: 44})
 	fmt.Println(in.Cancelling, in.Cause.Actor, in.Cause.Reason)
 	// Output:
 	// false
@@ -256,17 +256,29 @@ func ExampleCanceller_Overdue() {
 
 func ExampleWorkers() {
 	ctx := context.Background()
-	repo := nightly()
+	var repo memrepo.Repo
+	err := repo.Insert(
+		lifecycle.Request{ID: 42, Kind: lifecycle.KindParent, State: lifecycle.StateRunning},
+		lifecycle.Request{ID: 43, Parent: 42, Kind: lifecycle.KindChild, State: lifecycle.StateReady},
+	)
+	if err != nil {
+		panic(err)
+	}
 	var workers cancel.Workers
-	canceller := cancel.New(repo, &cancel.Options{Interrupter: &workers})
+	canceller := cancel.New(&repo, &cancel.Options{Interrupter: &workers})
 
+	// The scheduler starts the request and runs its work. Run ends it.
+	request, err := canceller.Transition(ctx, cancel.Order{ID: 43}, lifecycle.TriggerStart)
+	if err != nil {
+		fmt.Println(err)
+	}
 	started, done := make(chan struct{}), make(chan error)
 	go func() {
-		done <- workers.Run(ctx, canceller, 44, func(ctx context.Context) error {
+		done <- workers.Run(ctx, canceller, request, func(ctx context.Context) error {
 			close(started)
 			<-ctx.Done() // the work notices, cleans up
 			return context.Cause(ctx)
-		})
+		}, nil)
 	}()
 	<-started
 	if _, err := canceller.Cancel(ctx, cancel.Order{ID: 42, Actor: "ann", Reason: "wrong ledger"}); err != nil {
@@ -276,7 +288,7 @@ func ExampleWorkers() {
 	root, _ := repo.Get(ctx, 42)
 	fmt.Println(root.State)
 	// Output:
-	// request 44 was cancelled by "ann": wrong ledger
+	// request 43 was cancelled by "ann": wrong ledger
 	// CANCELLED
 }
 

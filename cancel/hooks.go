@@ -2,6 +2,7 @@ package cancel
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 
@@ -14,11 +15,15 @@ import (
 // They run on the goroutine of the operation, and concurrently where operations
 // do. They cannot veto, must not call the Canceller for the same request, and a
 // panic in one passes through.
+//
+// Every order of a CancelAll is an operation of its own. ExecutePlan is one operation;
+// the look at the tree that comes first is none.
 type Hooks struct {
 	// Start is called before anything else. The context that it returns is used for
 	// the operation and given to the other hooks.
 	Start func(ctx context.Context, info StartInfo) context.Context
-	// End is called once for every Start, when the operation returns.
+	// End is called once for every Start, when the operation returns, or is left by
+	// a panic in a function of the caller, such as [Order.Receipt].
 	End func(ctx context.Context, info EndInfo)
 	// Transition is called for every change that has been stored, children
 	// included, but for check-ins.
@@ -27,7 +32,7 @@ type Hooks struct {
 
 // A StartInfo is the operation that starts.
 type StartInfo struct {
-	Op     string // "cancel", also for Fence, "acknowledge", "check in", "force" or "resume"
+	Op     Op
 	ID     lifecycle.ID
 	Actor  string
 	Reason string
@@ -37,7 +42,7 @@ type StartInfo struct {
 func (i StartInfo) LogValue() slog.Value { return slog.GroupValue(i.attrs()...) }
 
 func (i StartInfo) attrs() []slog.Attr {
-	attrs := []slog.Attr{slog.String("op", i.Op), slog.Int64("id", int64(i.ID))}
+	attrs := []slog.Attr{slog.String("op", string(i.Op)), slog.Int64("id", int64(i.ID))}
 	if i.Actor != "" {
 		attrs = append(attrs, slog.String("actor", i.Actor))
 	}
@@ -47,11 +52,12 @@ func (i StartInfo) attrs() []slog.Attr {
 	return attrs
 }
 
-// An EndInfo is the operation that ends. The Result is zero for a check-in.
+// An EndInfo is the operation that ends. The Result is zero for a check-in, and for a
+// transition it has only the ancestors that were settled.
 type EndInfo struct {
-	StartInfo
-	Result Result
-	Err    error
+	StartInfo // as Start was given it
+	Result    Result
+	Err       error
 }
 
 // LogValue implements [slog.LogValuer].
@@ -143,23 +149,21 @@ func joinTransitions(hs []Hooks) func(context.Context, TransitionInfo) {
 	}
 }
 
-func (o *operation) info() StartInfo {
-	return StartInfo{Op: o.name, ID: o.id, Actor: o.cause.Actor, Reason: o.cause.Reason}
-}
+// errLeft is the error of an operation that a panic has left.
+var errLeft = errors.New("cancel: a function of the caller panicked")
 
-// start and end bracket every operation.
-func (o *operation) start(ctx context.Context) context.Context {
-	if o.c.opts.Hooks.Start != nil {
-		return o.c.opts.Hooks.Start(ctx, o.info())
+// run calls f between the hooks Start and End, and returns what f has left in o.
+func (o *operation) run(ctx context.Context, f func(ctx context.Context) error) (res Result, err error) {
+	hooks := &o.c.opts.Hooks
+	if hooks.Start != nil {
+		ctx = hooks.Start(ctx, o.info)
 	}
-	return ctx
-}
-
-func (o *operation) end(ctx context.Context, res Result, err error) (Result, error) {
-	if o.c.opts.Hooks.End != nil {
-		o.c.opts.Hooks.End(ctx, EndInfo{StartInfo: o.info(), Result: res, Err: err})
+	if hooks.End != nil {
+		err = errLeft
+		defer func() { hooks.End(ctx, EndInfo{StartInfo: o.info, Result: o.result, Err: err}) }()
 	}
-	return res, err
+	err = f(ctx)
+	return o.result, err
 }
 
 // stored tells of a change that has been stored.

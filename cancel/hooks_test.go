@@ -45,7 +45,7 @@ func TestHooks(t *testing.T) {
 			c := cancel.New(seen, &cancel.Options{Hooks: cancel.JoinHooks(hooks("a"), cancel.Hooks{}, b), Now: clock})
 			do := func(_ any, _ error) {}
 			do(c.Cancel(t.Context(), cancel.Order{ID: 1, Actor: "ann", Reason: "ledger"}))
-			do(c.CheckIn(t.Context(), 3))
+			do(c.CheckIn(t.Context(), cancel.Order{ID: 3}))
 			do(c.Acknowledge(t.Context(), cancel.Order{ID: 1}, lifecycle.StateWarning))
 			do(c.Acknowledge(t.Context(), cancel.Order{ID: 1}, lifecycle.StateHold))
 			do(c.Fence(t.Context(), cancel.Order{ID: 99}))
@@ -134,7 +134,7 @@ change.id=2 change.parent=1 change.kind=CHILD change.from=WAIT change.to=CANCELL
 change.id=1 change.parent=0 change.kind=PARENT change.from=CANCELLING change.to=CANCELLED change.trigger=settle change.root=1
 end.op=cancel end.id=1 end.actor=ann end.reason=ledger end.counts.cancelled=2
 start.op=cancel start.id=9 start.actor=ann start.reason=ledger
-end.op=cancel end.id=9 end.actor=ann end.reason=ledger end.err="cancel request 9: request not found: There is no request 9: memrepo: request 9: cancel: request not found"
+end.op=cancel end.id=9 end.actor=ann end.reason=ledger end.err="cancel request 9: request not found: There is no request 9"
 `
 	if diff := gocmp.Diff(want, b.String()); diff != "" {
 		t.Errorf("log (-want +got):\n%s", diff)

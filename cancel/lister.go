@@ -21,11 +21,14 @@ type CancellingLister interface {
 	// [CauseReader.Cause] says of it. Only an empty page says that there are
 	// none left.
 	//
+	// A row in CANCELLING whose kind or outcome cannot be read is among them, with
+	// State 0.
+	//
 	// An error matching errors.ErrUnsupported declines.
 	ListCancelling(ctx context.Context, after lifecycle.ID, limit int) ([]CancellingRequest, error)
 }
 
-// An CancellingRequest is a request that is CANCELLING.
+// A CancellingRequest is a request that is CANCELLING.
 type CancellingRequest struct {
 	Request lifecycle.Request
 	// Cause says who cancelled it and why. It is zero if the store cannot tell.
@@ -39,9 +42,9 @@ type CancellingRequest struct {
 type CauseReader interface {
 	Repository
 
-	// Cause returns the Cause of the first change that Apply or CancelChildren
-	// made to the request, the zero Cause if there was none, or an error matching
-	// [ErrNotFound].
+	// Cause returns the Cause of the first change with [lifecycle.TriggerCancel]
+	// that Apply or CancelChildren made to the request, the zero Cause if there was
+	// none, or an error matching [ErrNotFound].
 	//
 	// An error matching errors.ErrUnsupported declines.
 	Cause(ctx context.Context, id lifecycle.ID) (Cause, error)
@@ -51,68 +54,94 @@ type CauseReader interface {
 // whose work may never answer: see [lifecycle.Request.CheckedIn] and
 // [Canceller.Force].
 //
-// It uses [CancellingLister] if repo has it and otherwise walks the live requests
-// from those without a parent downwards, and then gives no causes. An error is
-// yielded once, with a zero CancellingRequest, and ends the sequence. The caller may stop at
-// any time, and may change requests meanwhile; one that becomes CANCELLING meanwhile
-// may or may not be returned.
+// It uses [CancellingLister] if repo has it. Where that declines or fails, it walks
+// the live requests from those without a parent downwards, and then gives no
+// causes.
+//
+// An error belongs to the request that it comes with, such as one that the store cannot
+// read (see [Repository]). With a zero CancellingRequest it says that something could
+// not be read. The sequence goes on after an error, with what can be read. The caller
+// may stop at any time, and may change requests meanwhile; one that becomes CANCELLING
+// meanwhile may or may not be returned.
 func ListCancelling(ctx context.Context, repo Repository) iter.Seq2[CancellingRequest, error] {
-	return cancelling(ctx, repo, defaultPageSize)
+	return listCancelling(ctx, repo, defaultPageSize)
 }
 
-func cancelling(ctx context.Context, repo Repository, pageSize int) iter.Seq2[CancellingRequest, error] {
+func listCancelling(ctx context.Context, repo Repository, pageSize int) iter.Seq2[CancellingRequest, error] {
 	return func(yield func(CancellingRequest, error) bool) {
+		var after lifecycle.ID // all up to here have been yielded
 		if lister, ok := repo.(CancellingLister); ok {
-			if err := listCancelling(ctx, lister, pageSize, yield); !errors.Is(err, errors.ErrUnsupported) {
-				if err != nil {
-					yield(CancellingRequest{}, err)
-				}
+			var err error
+			if after, err = pagesOfLister(ctx, lister, pageSize, yield); err == nil {
+				return
+			}
+			if !errors.Is(err, errors.ErrUnsupported) && (!yield(CancellingRequest{}, err) || ctx.Err() != nil) {
 				return
 			}
 		}
-		if err := walkCancelling(ctx, repo, pageSize, yield); err != nil {
+		if err := walkCancelling(ctx, repo, pageSize, after, yield); err != nil {
 			yield(CancellingRequest{}, err)
 		}
 	}
 }
 
-func listCancelling(ctx context.Context, lister CancellingLister, pageSize int, yield func(CancellingRequest, error) bool) error {
-	var after lifecycle.ID
+// pagesOfLister returns an error if the lister fails, and after which request. It returns
+// nil if there are no more, or if yield wants none.
+func pagesOfLister(ctx context.Context, lister CancellingLister, pageSize int, yield func(CancellingRequest, error) bool) (after lifecycle.ID, err error) {
 	for {
 		page, err := lister.ListCancelling(ctx, after, pageSize)
 		if err != nil || len(page) == 0 {
-			return err
+			return after, err
 		}
 		for _, u := range page {
 			if u.Request.ID <= after {
-				return fmt.Errorf("cancel: ListCancelling returned request %d out of order", u.Request.ID)
+				return after, fmt.Errorf("cancel: ListCancelling returned request %d out of order", u.Request.ID)
 			}
-			if after = u.Request.ID; !yield(u, nil) {
-				return nil
+			after = u.Request.ID
+			err := u.Request.Validate()
+			if err == nil && u.Request.State != lifecycle.StateCancelling {
+				err = fmt.Errorf("cancel: ListCancelling returned request %d in state %v", after, u.Request.State)
+			}
+			if !yield(u, err) {
+				return after, nil
 			}
 		}
 	}
 }
 
 // walkCancelling goes down level by level. It need not look below what is
-// terminal: a parent ends after its children.
-func walkCancelling(ctx context.Context, repo Repository, pageSize int, yield func(CancellingRequest, error) bool) error {
-	seen := map[lifecycle.ID]bool{}
+// terminal: a parent ends after its children. It passes over the ids up to after.
+func walkCancelling(ctx context.Context, repo Repository, pageSize int, after lifecycle.ID, yield func(CancellingRequest, error) bool) error {
+	seen := visits{}
+	store := newStoreErrors(pageSize)
 	for level := []lifecycle.ID{0}; len(level) > 0; {
 		var next []lifecycle.ID
 		for parents := range slices.Chunk(level, pageSize) {
 			q := ChildQuery{Parents: parents, States: lifecycle.Live, Limit: pageSize}
-			for r, err := range Children(ctx, repo, q) {
-				if err != nil {
-					return err
+			err := eachPage(ctx, &store, q, func(q *ChildQuery) (more bool, err error) {
+				page, err := children(ctx, repo, q)
+				for _, r := range page {
+					err := r.Validate()
+					if (err != nil || r.State == lifecycle.StateCancelling && r.ID > after) && !yield(CancellingRequest{Request: r}, err) {
+						return false, errEnough
+					}
+					// There may be children below one that cannot be read.
+					if (r.Kind.HasChildren() || !r.Kind.Valid()) && r.ID > 0 && seen.visit(r.ID) {
+						next = append(next, r.ID)
+					}
 				}
-				if r.State == lifecycle.StateCancelling && !yield(CancellingRequest{Request: r}, nil) {
-					return nil
+				return len(page) > 0, err
+			}, func(parent lifecycle.ID, err error) error {
+				if !yield(CancellingRequest{}, unreadBelow(parent, err)) {
+					return errEnough
 				}
-				if r.Kind.HasChildren() && !seen[r.ID] {
-					seen[r.ID] = true
-					next = append(next, r.ID)
-				}
+				return nil
+			})
+			if err == errEnough { //nolint:errorlint // never wrapped
+				return nil
+			}
+			if err != nil {
+				return err
 			}
 		}
 		slices.Sort(next)

@@ -19,8 +19,9 @@ type Options struct {
 	// Hooks are called as operations go on. By default there are none.
 	Hooks Hooks
 	// Grace is how long [Canceller.Force] waits for work to acknowledge, counted
-	// from when the request became CANCELLING or its work last checked in.
-	// Zero means 30 minutes, which is ESS's rule. A negative Grace means none.
+	// from when the request became CANCELLING or its work last checked in, as
+	// the clock of the process says that wrote it. Zero means 30 minutes, which is
+	// ESS's rule. A negative Grace means none.
 	Grace time.Duration
 	// PageSize is how many requests are read or written in one call of the
 	// Repository. Zero means 1000.
@@ -34,9 +35,9 @@ type Options struct {
 
 // An Access is what an [Authorizer] is asked to permit.
 type Access struct {
-	Op    string // "cancel", also for Fence, or "force"
+	Op    Op // OpCancel or OpForce
 	ID    lifecycle.ID
-	Actor string
+	Actor string // as given, not as kept
 }
 
 // An Authorizer says who may cancel what. It must be safe for concurrent use.
@@ -62,6 +63,10 @@ type Interrupter interface {
 	// for every request with work to stop, and again with every further cancel.
 	// It should be quick, and must not wait for the work. The cause is that of the
 	// cancel; it is zero where Resume tells again and the store cannot say.
+	//
+	// Where the Repository works in a transaction of the caller, work is told before
+	// that commits, and also if it never does: give such a Canceller no
+	// Interrupter, and tell the work after the commit.
 	//
 	// An error, or a panic, does not fail the cancel; it is reported in
 	// [Result.InterruptErr]. The slice must not be kept.

@@ -11,23 +11,26 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// TestOrderOfReads loses the settlement of many parents to another cancel and checks that
-// they are read again in a fixed order: a run that is repeated repeats its calls.
+// TestOrderOfReads has the work of many parents answer while they are being settled, and
+// checks that they are read again in a fixed order: a run that is repeated repeats its
+// calls.
 func TestOrderOfReads(t *testing.T) {
 	t.Parallel()
 	var text strings.Builder
 	text.WriteString("1 PARENT RUNNING")
 	for id := 2; id < 20; id++ {
-		fmt.Fprintf(&text, "; %d<1 PARENT RUNNING", id)
+		fmt.Fprintf(&text, "; %d<1 SUBREQUEST_PARENT RUNNING", id)
 	}
 	repo := newRepo(t, text.String())
 	f := &fake{Repository: repo}
-	f.apply = func(ctx context.Context, changes []cancel.Change) ([]bool, error) {
-		if changes[0].Trigger == lifecycle.TriggerSettle && changes[0].Old.ID == 2 {
-			_, err := cancel.New(repo, nil).Cancel(ctx, cancel.Order{ID: 1})
-			must(t, err)
+	f.children = func(ctx context.Context, q cancel.ChildQuery) ([]lifecycle.Request, error) {
+		if q.States == lifecycle.SetOf(lifecycle.StateCancelling) {
+			for id := lifecycle.ID(2); id < 20; id++ {
+				_, err := cancel.New(repo, nil).Acknowledge(ctx, cancel.Order{ID: id}, lifecycle.StateSucceeded)
+				must(t, err)
+			}
 		}
-		return repo.Apply(ctx, changes)
+		return repo.Children(ctx, q)
 	}
 	var read []lifecycle.ID
 	f.get = func(ctx context.Context, id lifecycle.ID) (lifecycle.Request, error) {

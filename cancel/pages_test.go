@@ -93,7 +93,7 @@ func TestOverdue(t *testing.T) {
 			now := start
 			c := cancel.New(seen, &cancel.Options{Now: func() time.Time { return now }})
 			for _, id := range []lifecycle.ID{3, 4} { // of the others nobody knows since when
-				if _, err := c.CheckIn(t.Context(), id); err != nil {
+				if _, err := c.CheckIn(t.Context(), cancel.Order{ID: id}); err != nil {
 					t.Fatal(err)
 				}
 			}

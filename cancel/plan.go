@@ -9,26 +9,27 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// A Plan is what [Canceller.Cancel] would do.
+// A Plan is what [Canceller.Cancel] would do. It encodes itself to JSON and back, so that
+// it can be shown to somebody and executed in another process.
 type Plan struct {
-	// Order is what would be cancelled, on whose behalf.
-	Order Order
+	// Order is what would be cancelled, on whose behalf. JSON lacks its Receipt.
+	Order Order `json:"order"`
 	// Steps are the changes in the order in which they would be made.
-	Steps []Step
+	Steps []Step `json:"steps"`
 	// Interrupts are the requests whose work would be told to stop.
-	Interrupts []lifecycle.ID
+	Interrupts []lifecycle.ID `json:"interrupts,omitempty"`
 	// Result is what Cancel would return.
-	Result Result
+	Result Result `json:"result"`
 }
 
 // A Step is one change of a [Plan].
 type Step struct {
 	// Request is the request before the step.
-	Request lifecycle.Request
+	Request lifecycle.Request `json:"request"`
 	// State is the state that it would have after it.
-	State lifecycle.State
+	State lifecycle.State `json:"state"`
 	// Rule permits the step, and says where it comes from.
-	Rule lifecycle.Rule
+	Rule lifecycle.Rule `json:"rule"`
 }
 
 // String returns a line such as "7 RUNNING -> CANCELLING by cancel (spec)".
@@ -61,8 +62,9 @@ func (c *Canceller) Plan(ctx context.Context, order Order) (Plan, error) {
 // [*PlanError] as its cause, which says what differs.
 //
 // The tree is compared before the first write. A request that changes after that and
-// before it is written is left alone, which its receipt and the error say; what
-// has been written by then stays.
+// before it is written is left as it is by this call, which its receipt and the error
+// say; what has been written by then stays. Below a request that this call has made
+// CANCELLING, the next Resume cancels it.
 func (c *Canceller) ExecutePlan(ctx context.Context, plan Plan) (Result, error) {
 	now, err := c.Plan(ctx, plan.Order)
 	if err != nil {
@@ -71,11 +73,9 @@ func (c *Canceller) ExecutePlan(ctx context.Context, plan Plan) (Result, error) 
 	if diff := differences(plan.Steps, now.Steps); len(diff) > 0 {
 		return Result{}, esserrors.Conflict("cancel", int64(plan.Order.ID), "The requests are not as planned.", &PlanError{diff})
 	}
-	o := c.operation("cancel", plan.Order)
+	o := c.operation(OpCancel, plan.Order)
 	o.planned = firstSteps(plan.Steps)
-	ctx = o.start(ctx)
-	res, err := o.cancel(ctx, true)
-	return o.end(ctx, res, err)
+	return o.run(ctx, func(ctx context.Context) error { return o.cancel(ctx, true) })
 }
 
 // A PlanError says how a tree differs from a plan.
@@ -163,7 +163,7 @@ func (o *operation) asPlanned(ch Change) bool {
 }
 
 func (o *operation) unplanned(id lifecycle.ID) error {
-	return esserrors.Conflict(o.name, int64(id), fmt.Sprintf("Request %d is not as planned.", id), nil)
+	return esserrors.Conflict(o.verb, int64(id), fmt.Sprintf("Request %d is not as planned.", id), nil)
 }
 
 // A dryRun is a view of a Repository that keeps the writes to itself.

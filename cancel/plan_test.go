@@ -102,14 +102,14 @@ func TestExecute(t *testing.T) {
 	}{
 		{"as planned", func(*memrepo.Repo) error { return nil }, "1 CANCELLING; 2 CANCELLED; 3 CANCELLING; 4 CANCELLED; 5 CANCELLED"},
 		{"started", func(repo *memrepo.Repo) error {
-			_, err := repo.Fire(context.Background(), 5, lifecycle.TriggerStart)
+			_, err := fire(context.Background(), repo, 5, lifecycle.TriggerStart)
 			return err
 		}, "cancel: not as planned: request 5: planned READY -> CANCELLED, found RUNNING -> CANCELLING"},
 		{"submitted", func(repo *memrepo.Repo) error {
 			return repo.Submit(context.Background(), lifecycle.Request{ID: 6, Parent: 4, Kind: lifecycle.KindChild, State: lifecycle.StateWait})
 		}, "cancel: not as planned: request 6: planned nothing to do, found WAIT -> CANCELLED"},
 		{"ended", func(repo *memrepo.Repo) error {
-			_, err := repo.Fire(context.Background(), 2, lifecycle.TriggerExpire)
+			_, err := fire(context.Background(), repo, 2, lifecycle.TriggerExpire)
 			return err
 		}, "cancel: not as planned: request 2: planned WAIT -> CANCELLED, found nothing to do"},
 	}
@@ -146,7 +146,7 @@ func TestExecute(t *testing.T) {
 		must(t, err)
 		f.apply = func(ctx context.Context, changes []cancel.Change) ([]bool, error) {
 			if changes[0].Old.ID == 1 {
-				if _, err := repo.Fire(ctx, 5, lifecycle.TriggerStart); err != nil {
+				if _, err := fire(ctx, repo, 5, lifecycle.TriggerStart); err != nil {
 					t.Error(err)
 				}
 			}
@@ -168,7 +168,7 @@ func TestExecute(t *testing.T) {
 		must(t, err)
 		f.before = func(call int64) error {
 			if call == f.calls.Load() && call == 3 { // the Get of Plan, of the comparison, of the cancel
-				_, err := repo.Fire(context.Background(), 1, lifecycle.TriggerStart)
+				_, err := fire(context.Background(), repo, 1, lifecycle.TriggerStart)
 				return err
 			}
 			return nil
@@ -226,7 +226,7 @@ func ExampleCanceller_ExecutePlan() {
 	plan, _ := canceller.Plan(ctx, cancel.Order{ID: 42})
 
 	// Meanwhile, the scheduler goes on.
-	_, _ = repo.Fire(ctx, 43, lifecycle.TriggerDispatch)
+	_, _ = fire(ctx, repo, 43, lifecycle.TriggerDispatch)
 
 	_, err := canceller.ExecutePlan(ctx, plan)
 	if e, ok := errors.AsType[*cancel.PlanError](err); ok {

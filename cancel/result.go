@@ -3,41 +3,46 @@ package cancel
 import (
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 
 	"example.com/ess/lifecycle"
 )
 
-// A Disposition says what an operation did to one request.
+// A Disposition says what a call did to one request. It speaks of this call alone: what
+// others have done to the request since, only [Receipt.To] says.
 //
-// The zero Disposition means that it did not get as far.
+// The zero Disposition means that the operation never reached the request.
 type Disposition uint8
 
 const (
 	_ Disposition = iota // nothing is known to have been done
 
-	// DispositionCancelled means that this call made the request CANCELLED.
+	// DispositionCancelled means that this call made the request CANCELLED. If it is
+	// a parent, this call made it CANCELLING before.
 	DispositionCancelled
 
-	// DispositionCancelling means that this call made the request CANCELLING, and
-	// that its own work has yet to acknowledge or a child of it has yet to end.
+	// DispositionCancelling means that this call made the request CANCELLING and
+	// did not end it: when this call left it, its own work had yet to acknowledge
+	// or a child of it had yet to end, or somebody else had ended it, as To says.
 	DispositionCancelling
 
-	// DispositionAlreadyCancelling means that the request was CANCELLING before,
-	// and still is. Its work has been interrupted again.
+	// DispositionAlreadyCancelling means that the request was CANCELLING when this
+	// call came to it, and was left so. Its work has been interrupted again.
 	DispositionAlreadyCancelling
 
-	// DispositionSettled means that the request was CANCELLING before or has
-	// answered meanwhile, and that this call ended it, as To says.
+	// DispositionSettled means that this call ended a request that was CANCELLING,
+	// as To says, and is not Cancelled.
 	DispositionSettled
 
-	// DispositionRecorded means that this call kept the answer of the request's
-	// own work, but a child has yet to end, or others kept this call from ending
-	// the request, which the error says.
+	// DispositionRecorded means that this call kept the answer of the request's own
+	// work and did not end the request: a child has yet to end, somebody else
+	// has ended it, as To says, or others kept this call from it, which the error
+	// says.
 	DispositionRecorded
 
-	// DispositionEnded means that the request ended before this call could do
-	// anything to it, as To says.
+	// DispositionEnded means that the request has ended, as To says, and that this
+	// call is not known to have had a part in it.
 	DispositionEnded
 
 	// DispositionConflict means that others kept changing the request and this
@@ -45,8 +50,8 @@ const (
 	// CANCELLING and could not settle it.
 	DispositionConflict
 
-	// DispositionFailed means that the store failed on the request. What became
-	// of it is not known.
+	// DispositionFailed means that the store failed on the request, or on what is
+	// below it. What became of these is not known.
 	DispositionFailed
 
 	numDispositions
@@ -67,7 +72,8 @@ func Dispositions() iter.Seq[Disposition] {
 	}
 }
 
-// String returns a short text, such as "already cancelling".
+// String returns a short text, such as "already cancelling". That of the zero
+// Disposition is "none".
 func (d Disposition) String() string {
 	if d >= numDispositions {
 		return fmt.Sprintf("Disposition(%d)", uint8(d))
@@ -75,8 +81,30 @@ func (d Disposition) String() string {
 	return dispositionNames[d]
 }
 
+// MarshalText implements [encoding.TextMarshaler] with the text of String.
+func (d Disposition) MarshalText() ([]byte, error) {
+	if d >= numDispositions {
+		return nil, fmt.Errorf("cancel: %v is not a disposition", d)
+	}
+	return []byte(d.String()), nil
+}
+
+// UnmarshalText implements [encoding.TextUnmarshaler]. It takes exactly the texts that
+// String returns.
+func (d *Disposition) UnmarshalText(text []byte) error {
+	i := slices.Index(dispositionNames[:], string(text))
+	if i < 0 {
+		return fmt.Errorf("cancel: %q is not a disposition", text)
+	}
+	*d = Disposition(i)
+	return nil
+}
+
 // A Receipt says what a call did to one request. It is given when the call has
 // finished with the request.
+//
+// Receipt, Counts and Result encode themselves to JSON and back. An error is then an
+// [*esserrors.Error] whose cause is a text.
 type Receipt struct {
 	ID          lifecycle.ID
 	Parent      lifecycle.ID
@@ -84,8 +112,9 @@ type Receipt struct {
 	Disposition Disposition
 	// From is the state in which the call found the request.
 	From lifecycle.State
-	// To is the state that the call wrote, or found in the end if it wrote
-	// none. It is 0 if that is not known.
+	// To is the state that the call wrote, or found in the end if it wrote none or
+	// somebody else has written since. It is 0 if that is not known, as when the
+	// request has been deleted since.
 	To lifecycle.State
 	// Err is why, for a conflict or failure.
 	Err error
@@ -134,10 +163,12 @@ func (c Counts) String() string {
 // A Result says what an operation did.
 type Result struct {
 	// Root is what became of the request that the call was about. It is zero for
-	// [Canceller.Resume], which is about all.
+	// [Canceller.Resume], which is about all, and where the call never reached
+	// the request.
 	Root Receipt
-	// Counts has every request that the call touched once: Root, what is below
-	// it, and the ancestors that were settled.
+	// Counts has every request that the call is known to have touched once: Root,
+	// what is below it, and the ancestors that were settled. Where the store
+	// failed, more may have been touched.
 	Counts Counts
 	// Interrupted is how many requests the [Interrupter] has been told of.
 	Interrupted int

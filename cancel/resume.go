@@ -2,7 +2,6 @@ package cancel
 
 import (
 	"context"
-	"errors"
 
 	"example.com/ess/lifecycle"
 )
@@ -19,29 +18,28 @@ type ResumeOptions struct {
 // those that wait for nothing any more, and interrupts again the work that has not
 // acknowledged. It finds them as [ListCancelling] does.
 //
-// Call it when a scheduler starts, and from time to time if processes may die or
-// [Canceller.Fence] is used. It may run at any time, beside any other operation,
-// in several processes at once, and twice in a row changes nothing. Changes are
-// kept with the Cause of the cancel that they complete if the store is a
-// [CauseReader], and otherwise with one that names only the request where Resume
-// began.
+// Call it when a scheduler starts, and from time to time (see [Repeat]) if processes
+// may die or [Canceller.Fence] is used. It may run at any time, beside any other
+// operation, in several processes at once, and twice in a row changes nothing. Changes
+// are kept with the Cause of the cancel that they complete if the store can tell it,
+// and otherwise with one that names only the request where Resume began.
 //
-// A tree that fails does not keep the others from being resumed. The error has
-// [esserrors.CodeSystem] or [esserrors.CodeConflict], or matches ctx.Err(); what
-// is left is for the next Resume.
+// A tree or a request that cannot be read or written does not keep the others from being
+// resumed. The error has [esserrors.CodeSystem] or [esserrors.CodeConflict], or matches
+// ctx.Err(); what is left is for the next Resume.
 func (c *Canceller) Resume(ctx context.Context, opts *ResumeOptions) (Result, error) {
-	o := c.operation("resume", Order{})
-	o.overlaps = true
+	o := c.operation(OpResume, Order{})
 	if opts != nil {
 		o.receipt = opts.Receipt
 	}
-	o.unsettled = &unsettled{}
-	ctx = o.start(ctx)
-	var tell batch
-	o.stopOn(o.resume(ctx, &tell))
-	o.flush(ctx, &tell)
-	o.unsettled.report(o)
-	return o.end(ctx, o.result, o.err())
+	o.resuming = &unsettled{}
+	return o.run(ctx, func(ctx context.Context) error {
+		var tell batch
+		o.stopOn(o.resume(ctx, &tell))
+		o.flush(ctx, &tell)
+		o.resuming.report(o)
+		return o.err()
+	})
 }
 
 // resume returns an error if it had to stop before it was through.
@@ -49,15 +47,20 @@ func (o *operation) resume(ctx context.Context, tell *batch) error {
 	// First what may have something below it, then the leaves that this has not
 	// come upon. Keeping the leaves instead would need memory for all of them.
 	for _, leaves := range []bool{false, true} {
-		for u, err := range cancelling(ctx, o.c.repo, o.c.opts.PageSize) {
-			if err != nil {
-				return o.storeError(ctx, err)
+		for u, err := range listCancelling(ctx, o.c.repo, o.c.opts.PageSize) {
+			switch {
+			case err == nil:
+				err = o.resumeOne(ctx, u, leaves, tell)
+			case leaves && u.Request.ID != 0:
+				continue // has been reported
+			default:
+				err = o.storeError(ctx, err)
 			}
-			if err := o.resumeOne(ctx, u, leaves, tell); err != nil {
-				if ctx.Err() != nil {
-					return err
-				}
-				o.failures.add(err)
+			if err != nil && ctx.Err() != nil {
+				return err
+			}
+			if err != nil {
+				o.failures.fail(err)
 			}
 		}
 	}
@@ -97,22 +100,23 @@ func (u *unsettled) report(o *operation) {
 }
 
 // resumeOne takes up one request that is CANCELLING, if it is a leaf or not as
-// asked. Its work, if it has not answered, comes into tell.
-func (o *operation) resumeOne(ctx context.Context, u CancellingRequest, leaves bool, tell *batch) (err error) {
+// asked. Its work, if it has not answered, is appended to tell.
+func (o *operation) resumeOne(ctx context.Context, u CancellingRequest, leaves bool, tell *batch) error {
 	r := u.Request
 	n := node{req: r, from: r.State}
 	if n.opensBelow() == leaves {
 		return nil
 	}
-	if err := r.Validate(); err != nil {
-		return err
-	}
 	if o.visited.has(r.ID) || leaves && o.visited.has(r.Parent) {
 		return nil
 	}
+	if err := o.mendClock(ctx, &n.req, o.c.opts.Grace); err != nil {
+		return err
+	}
 	if u.Cause == (Cause{}) {
+		var err error
 		if u.Cause, err = o.causeOf(ctx, r.ID); err != nil {
-			return err
+			o.failures.fail(err) // the tree is resumed all the same
 		}
 	}
 	u.Cause.Time = timeOf(u.Cause.Time) // so that equal ones are equal
@@ -142,20 +146,4 @@ type batch struct {
 func (o *operation) flush(ctx context.Context, b *batch) {
 	o.interrupt(ctx, b.ids, b.cause)
 	b.ids = b.ids[:0]
-}
-
-// causeOf returns why the request was cancelled, as far as the store can tell.
-func (o *operation) causeOf(ctx context.Context, id lifecycle.ID) (Cause, error) {
-	if o.c.causes == nil {
-		return Cause{}, nil
-	}
-	cause, err := o.c.causes.Cause(ctx, id)
-	switch {
-	case err == nil:
-		return cause, nil
-	case errors.Is(err, errors.ErrUnsupported), errors.Is(err, ErrNotFound):
-		return Cause{}, nil
-	default:
-		return Cause{}, o.storeError(ctx, err)
-	}
 }

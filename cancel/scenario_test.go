@@ -212,13 +212,13 @@ func (p plain) Apply(ctx context.Context, changes []cancel.Change) ([]bool, erro
 		}
 		if trigger, ok := p.s.meanwhile[id]; ok {
 			delete(p.s.meanwhile, id)
-			if _, err := p.s.Fire(ctx, id, trigger); err != nil {
+			if _, err := fire(ctx, &p.s.Repo, id, trigger); err != nil {
 				return nil, err
 			}
 		}
 		if triggers := p.s.always[id]; len(triggers) > 0 {
 			p.s.always[id] = append(triggers[1:], triggers[0])
-			if _, err := p.s.Fire(ctx, id, triggers[0]); err != nil {
+			if _, err := fire(ctx, &p.s.Repo, id, triggers[0]); err != nil {
 				return nil, err
 			}
 		}
@@ -306,7 +306,7 @@ func (s *stage) run(t *testing.T, input string) string {
 		}
 		return "ok"
 	case "fire":
-		r, err := s.Fire(ctx, id(1), trigger(2))
+		r, err := s.canceller.Transition(ctx, order, trigger(2))
 		if err != nil {
 			return showError(err)
 		}
@@ -320,7 +320,7 @@ func (s *stage) run(t *testing.T, input string) string {
 		}
 		return "ok"
 	case "checkin":
-		in, err := s.canceller.CheckIn(ctx, id(1))
+		in, err := s.canceller.CheckIn(ctx, order)
 		if err != nil {
 			return showError(err)
 		}

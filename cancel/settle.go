@@ -1,12 +1,11 @@
 package cancel
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"math"
 	"slices"
 
-	esserrors "example.com/ess/errors"
 	"example.com/ess/lifecycle"
 )
 
@@ -26,8 +25,8 @@ import (
 // compare-and-set lets one win.
 
 // due returns the state in which r, which is CANCELLING, ends as soon as no child of
-// it is live, or 0 if its own work has to answer first. A container has no work,
-// so that nothing is missing where whoever made it CANCELLING set no outcome.
+// it is live, or 0 if its own work has to answer first. A container needs no
+// outcome: it always settles to CANCELLED.
 func due(r lifecycle.Request) lifecycle.State {
 	if r.Outcome == 0 && !r.Kind.RunsWork() {
 		return lifecycle.StateCancelled
@@ -85,7 +84,7 @@ func (o *operation) settleLevel(ctx context.Context, level, above []node) error 
 		// Where children were seen and none ended, each of them is CANCELLING,
 		// and whoever ends it looks. Where no child was seen, one may have ended
 		// by itself after the work's answer had been recorded because of it.
-		if n := &level[i]; n.mustLook || !n.children {
+		if n := &level[i]; n.failed == nil && (n.mustLook || !n.children) {
 			todo = append(todo, n)
 		}
 	}
@@ -99,15 +98,12 @@ func (o *operation) settleLevel(ctx context.Context, level, above []node) error 
 		}
 		if attempt > o.c.opts.MaxAttempts {
 			for _, n := range todo {
-				n.failed = o.contended(n.req.ID)
-				o.failures.add(n.failed)
+				n.failed, n.conflict = o.contended(n.req.ID), true
+				o.failures.conflict(n.failed)
 			}
 			return nil
 		}
-		byID := make(map[lifecycle.ID]*node, len(todo))
-		for _, n := range todo {
-			byID[n.req.ID] = n
-		}
+		byID := nodesByID(todo)
 		for part := range slices.Chunk(todo, o.c.opts.PageSize) {
 			cause := o.now()
 			o.changes = o.changes[:0]
@@ -117,8 +113,7 @@ func (o *operation) settleLevel(ctx context.Context, level, above []node) error 
 			err := o.write(ctx, o.changes, func(ch Change, made bool, err error) {
 				switch n := byID[ch.Old.ID]; {
 				case err != nil:
-					o.failures.add(err)
-					n.failed = err
+					o.fail(n, err)
 				case made:
 					n.req, n.settled = ch.New(), true
 				default:
@@ -134,6 +129,14 @@ func (o *operation) settleLevel(ctx context.Context, level, above []node) error 
 	return nil
 }
 
+func nodesByID(nodes []*node) map[lifecycle.ID]*node {
+	byID := make(map[lifecycle.ID]*node, len(nodes))
+	for _, n := range nodes {
+		byID[n.req.ID] = n
+	}
+	return byID
+}
+
 // withoutLiveChildren returns those nodes, ordered by ID, that have no live child.
 // Nodes of which that is known already are not looked at again.
 func (o *operation) withoutLiveChildren(ctx context.Context, nodes []*node) ([]*node, error) {
@@ -146,21 +149,25 @@ func (o *operation) withoutLiveChildren(ctx context.Context, nodes []*node) ([]*
 	}
 	for part := range slices.Chunk(ids, o.c.opts.PageSize) {
 		q := ChildQuery{Parents: part, States: lifecycle.Live, Limit: o.c.opts.PageSize}
-		for {
-			page, err := children(ctx, o.c.repo, &q)
+		err := eachPage(ctx, &o.store, q, func(q *ChildQuery) (more bool, err error) {
+			page, err := children(ctx, o.c.repo, q)
 			if err != nil {
-				return nil, o.storeError(ctx, err)
-			}
-			if len(page) == 0 {
-				break
+				return false, o.storeError(ctx, err)
 			}
 			for _, r := range page {
 				live[r.Parent] = true
 			}
 			// One live child of a parent is enough.
-			if q.After.ID = math.MaxInt64; q.After.Parent == part[len(part)-1] {
-				break
-			}
+			q.After.ID = math.MaxInt64
+			return len(page) > 0 && q.After.Parent < q.Parents[len(q.Parents)-1], nil
+		}, func(parent lifecycle.ID, err error) error {
+			live[parent] = true // for all that is known
+			at, _ := slices.BinarySearchFunc(nodes, parent, func(n *node, id lifecycle.ID) int { return cmp.Compare(n.req.ID, id) })
+			o.fail(nodes[at], unreadBelow(parent, err))
+			return nil
+		})
+		if err != nil {
+			return nil, err
 		}
 	}
 	return slices.DeleteFunc(nodes, func(n *node) bool { return live[n.req.ID] }), nil
@@ -176,77 +183,88 @@ func (o *operation) refresh(ctx context.Context, nodes []*node, above []node) ([
 			old = append(old, n)
 		}
 	}
-	if above == nil {
-		for _, n := range old {
-			if err := o.reget(ctx, n); err != nil {
-				return nil, err
-			}
+	if above != nil {
+		var err error
+		if old, err = o.refreshBelow(ctx, old, above); err != nil {
+			return nil, err
 		}
-	} else if err := o.refreshBelow(ctx, old, above); err != nil {
-		return nil, err
+	}
+	for _, n := range old {
+		if err := o.reget(ctx, n); err != nil {
+			return nil, err
+		}
 	}
 	return slices.DeleteFunc(nodes, func(n *node) bool {
-		return n.req.State != lifecycle.StateCancelling || due(n.req) == 0
+		return n.failed != nil || n.gone || n.req.State != lifecycle.StateCancelling || due(n.req) == 0
 	}), nil
 }
 
 // refreshBelow reads nodes again through their parents: a few calls however many
-// there are.
-func (o *operation) refreshBelow(ctx context.Context, nodes []*node, above []node) error {
-	byID := make(map[lifecycle.ID]*node, len(nodes))
+// there are. It returns those of which this does not tell enough.
+func (o *operation) refreshBelow(ctx context.Context, nodes []*node, above []node) ([]*node, error) {
+	byID, unread := nodesByID(nodes), visits{}
 	var parents []lifecycle.ID
 	for _, n := range nodes {
-		byID[n.req.ID] = n
 		parents = append(parents, above[n.parent].req.ID)
 	}
 	slices.Sort(parents)
 	for part := range slices.Chunk(slices.Compact(parents), o.c.opts.PageSize) {
 		q := ChildQuery{Parents: part, States: lifecycle.SetOf(lifecycle.StateCancelling), Limit: o.c.opts.PageSize}
-		for {
-			page, err := children(ctx, o.c.repo, &q)
+		err := eachPage(ctx, &o.store, q, func(q *ChildQuery) (more bool, err error) {
+			page, err := children(ctx, o.c.repo, q)
 			if err != nil {
-				return o.storeError(ctx, err)
-			}
-			if len(page) == 0 {
-				break
+				return false, o.storeError(ctx, err)
 			}
 			for _, r := range page {
 				if n := byID[r.ID]; n != nil {
+					if err := r.Validate(); err != nil {
+						o.fail(n, err)
+					}
 					n.req, n.stale = r, false
 					delete(byID, r.ID)
 				}
 			}
+			return len(page) > 0, nil
+		}, func(parent lifecycle.ID, _ error) error {
+			unread.visit(parent)
+			return nil
+		})
+		if err != nil {
+			return nil, err
 		}
 	}
-	for _, n := range nodes {
+	return slices.DeleteFunc(nodes, func(n *node) bool {
 		if byID[n.req.ID] == nil {
-			continue
+			return true
 		}
-		// No longer CANCELLING.
-		if n.stale = false; o.receipt != nil || due(n.req) == 0 {
-			if err := o.reget(ctx, n); err != nil {
-				return err
-			}
-		} else {
-			n.req.State, n.req.Outcome = due(n.req), 0
+		// It is no longer CANCELLING. If its work had answered, it can only have
+		// ended as it was due.
+		if due(n.req) == 0 || unread.has(above[n.parent].req.ID) {
+			return false
 		}
-	}
-	return nil
+		n.stale = false
+		n.req.State, n.req.Outcome = due(n.req), 0
+		return true
+	}), nil
 }
 
-// reget reads one node again.
+// reget reads one node again. It returns an error if the operation has to stop.
 func (o *operation) reget(ctx context.Context, n *node) error {
-	r, err := o.get(ctx, n.req.ID)
-	if errors.Is(err, esserrors.CodeNotFound) {
-		n.failed = err
-		o.failures.add(err)
-		n.stale, n.req.State = false, 0
-		return nil
+	r, ok, err := o.read(ctx, n.req.ID)
+	n.stale = false
+	switch o.store.note(err); {
+	case err != nil:
+		o.fail(n, err)
+		if o.store.giveUp(ctx) {
+			return err
+		}
+	case ok:
+		n.req = r
+	case due(n.req) != 0: // it can only have ended so
+		n.req.State, n.req.Outcome = due(n.req), 0
+	default:
+		n.gone = true
 	}
-	if err != nil {
-		return err
-	}
-	n.req, n.stale = r, false
 	return nil
 }
 
@@ -255,20 +273,20 @@ func (o *operation) reget(ctx context.Context, n *node) error {
 // ended already are passed: whoever ended them may have been cut off before it
 // looked at theirs.
 func (o *operation) settleUp(ctx context.Context, id lifecycle.ID) error {
-	var passed visits // in a broken store they may be above one another
+	passed := visits{} // in a broken store they may be above one another
 	for id != 0 {
 		n, err := o.settleOne(ctx, id)
 		switch {
-		case errors.Is(err, esserrors.CodeNotFound):
-			return nil // a parent that is gone waits for nothing
 		case err != nil:
 			return err
 		case n.settled:
-			if o.unsettled != nil {
-				n = o.unsettled.settled(n)
+			if o.resuming != nil {
+				n = o.resuming.settled(n)
 			}
 			o.report(n)
 			o.visited.visit(id)
+		case n.gone:
+			return nil // it waits for nothing, and who is above it is not known
 		case !n.ended() || !passed.visit(id):
 			return nil
 		}
@@ -277,35 +295,43 @@ func (o *operation) settleUp(ctx context.Context, id lifecycle.ID) error {
 	return nil
 }
 
-// settleOne ends the request id if it is waiting for nothing any more.
+// settleOne ends the request id if it is waiting for nothing any more. If it is gone,
+// the node is zero but for that.
 func (o *operation) settleOne(ctx context.Context, id lifecycle.ID) (node, error) {
 	for attempt := 1; ; attempt++ {
-		r, err := o.get(ctx, id)
-		if err != nil {
-			return node{}, err
+		r, ok, err := o.read(ctx, id)
+		if err != nil || !ok {
+			return node{gone: !ok}, err
 		}
 		n := node{req: r, from: r.State}
 		if r.State != lifecycle.StateCancelling || due(r) == 0 {
 			return n, nil
 		}
-		q := ChildQuery{Parents: []lifecycle.ID{id}, States: lifecycle.Live, Limit: 1}
-		live, err := children(ctx, o.c.repo, &q)
-		if err != nil {
-			return node{}, o.storeError(ctx, err)
-		}
-		if len(live) > 0 {
-			return n, nil
+		live, err := o.liveChild(ctx, id)
+		if err != nil || live {
+			return n, err
 		}
 		if attempt > o.c.opts.MaxAttempts {
-			return node{}, o.contended(id)
+			n.failed, n.conflict = o.contended(id), true
+			return n, n.failed
 		}
 		ch := settleChange(r, o.now())
 		made, err := o.applyOne(ctx, ch)
 		if err != nil {
-			return node{}, err
+			return n, err
 		}
 		if made {
 			return node{req: ch.New(), from: r.State, settled: true}, nil
 		}
 	}
+}
+
+// liveChild reports whether the request has a live child.
+func (o *operation) liveChild(ctx context.Context, id lifecycle.ID) (bool, error) {
+	q := ChildQuery{Parents: []lifecycle.ID{id}, States: lifecycle.Live, Limit: 1}
+	live, err := children(ctx, o.c.repo, &q)
+	if err != nil {
+		return false, o.storeError(ctx, err)
+	}
+	return len(live) > 0, nil
 }

@@ -35,7 +35,7 @@ func TestAnswerBeforeTheChildEnds(t *testing.T) {
 					if _, err := cancel.New(repo, nil).Acknowledge(ctx, cancel.Order{ID: tt.parent}, lifecycle.StateSucceeded); err != nil {
 						t.Error(err)
 					}
-					if _, err := repo.Fire(ctx, 2, lifecycle.TriggerFail); err != nil {
+					if _, err := fire(ctx, repo, 2, lifecycle.TriggerFail); err != nil {
 						t.Error(err)
 					}
 				}
@@ -103,7 +103,7 @@ func TestEndedWhileTold(t *testing.T) {
 					order.Receipt = receipt
 				}
 				res, err := c.Cancel(t.Context(), order)
-				if err != nil || res.InterruptErr != nil || res.Counts.Total() != 3 || res.Counts[cancel.DispositionCancelling] != 2 {
+				if err != nil || res.InterruptErr != nil || res.Counts.Total() != 3 || res.Counts[cancel.DispositionCancelling] != 3 {
 					t.Errorf("request %d ended: %v, %v, %v", told, res.Counts, err, res.InterruptErr)
 				}
 				if reports && (got[told].To != lifecycle.StateSucceeded || got[5-told].To != lifecycle.StateCancelling) {

@@ -176,3 +176,8 @@ func sorted[E ~int64](s []E) []E {
 	slices.Sort(s)
 	return s
 }
+
+// fire makes a transition as a scheduler does.
+func fire(ctx context.Context, repo cancel.Repository, id lifecycle.ID, t lifecycle.Trigger) (lifecycle.Request, error) {
+	return cancel.New(repo, nil).Transition(ctx, cancel.Order{ID: id}, t)
+}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	esserrors "example.com/ess/errors"
 	"example.com/ess/lifecycle"
@@ -18,14 +17,18 @@ import (
 // copied.
 type Workers struct {
 	mu      sync.Mutex
-	running map[lifecycle.ID]context.CancelCauseFunc
+	running map[lifecycle.ID]attempts
 }
+
+// attempts are the attempts of one request that run here: more than one where an
+// earlier one has been superseded and has not returned yet.
+type attempts map[int]context.CancelCauseFunc
 
 // A CancelledError is the cause (see [context.Cause]) of a context that ended
 // because its request was cancelled. It says by whom and why.
 type CancelledError struct {
 	ID    lifecycle.ID
-	Cause Cause
+	Cause Cause // zero if the store could not tell
 }
 
 // Error returns a text such as `request 7 was cancelled by "ann": wrong ledger`.
@@ -40,117 +43,111 @@ func (e *CancelledError) Error() string {
 	return s
 }
 
-// Interrupt ends the context of each of the requests that runs here.
+// Interrupt ends the context of each of the requests that runs here. It believes what it
+// is told: call it with ids that the store says are CANCELLING, not with those of a
+// message that anybody could have sent. For these there is [Workers.Poll].
 func (w *Workers) Interrupt(_ context.Context, ids []lifecycle.ID, cause Cause) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, id := range ids {
-		if stop := w.running[id]; stop != nil {
+		for _, stop := range w.running[id] {
 			stop(&CancelledError{ID: id, Cause: cause})
 		}
 	}
 	return nil
 }
 
-// Run runs the work of a request that the scheduler has just made RUNNING, and
-// returns the work's error. If the request is cancelled meanwhile, the context
-// given to work ends with a [*CancelledError] as its cause, and when work has
-// returned Run acknowledges for it:
+// Poll asks the store for the requests whose work runs here, and ends the context of
+// those that are CANCELLING, have ended or were deleted, or whose attempt has been
+// superseded: with a [*CancelledError] as its cause, or an error matching
+// [ErrSuperseded]. It is for interrupts that got lost, or came from outside: of the given
+// ids, or if there are none, of all that runs here, each that runs here is read once.
 //
-//   - nil: SUCCEEDED;
-//   - the cause of the context, or its error: CANCELLED;
-//   - another error, or a panic, which Run lets pass: ERROR.
-//
-// If the request has been cancelled before, Run does not call work: it
-// acknowledges CANCELLED and returns the CancelledError. No cancel is lost
-// between the two, because Run looks at the store after the work can be
-// interrupted. If the request is in any other state than RUNNING or COMPLETED, or is
-// a container, Run returns an error with [esserrors.CodeUnsupportedState] and does nothing.
-//
-// To end a request that nobody has cancelled is the scheduler's task, and best
-// done by work before it returns: if a cancel was quicker, the scheduler's own
-// change finds the request CANCELLING and must be left out, and Run acknowledges.
-// A scheduler that does it after Run has returned, and is too late, has to call
-// [Canceller.Acknowledge] itself.
-//
-// An error of the acknowledgement is joined to that of the work. A request that
-// runs here already gives an error with [esserrors.CodeConflict].
-func (w *Workers) Run(ctx context.Context, c *Canceller, id lifecycle.ID, work func(context.Context) error) (err error) {
-	workCtx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	if !w.add(id, stop) {
-		return esserrors.Conflict("run", int64(id), fmt.Sprintf("Request %d is running already.", id), nil)
-	}
-	defer w.remove(id)
-	in, err := c.CheckIn(ctx, id) // with the caller's context: the other may have been ended already
-	switch {
-	case err != nil:
-		return err
-	case in.Cancelling:
-		err := acknowledge(ctx, c, id, lifecycle.StateCancelled)
-		return errors.Join(&CancelledError{ID: id, Cause: in.Cause}, err)
-	case !lifecycle.Executes(in.Request.Kind, in.Request.State):
-		return esserrors.UnsupportedState("run", int64(id), in.Request.Kind.String(), in.Request.State.String())
-	}
-	outcome := lifecycle.StateError // should work panic
-	defer func() {
-		if ackErr := acknowledge(ctx, c, id, outcome); ackErr != nil {
-			err = errors.Join(err, ackErr)
+// An error is that of the requests that could not be read; the others have been
+// looked at all the same.
+func (w *Workers) Poll(ctx context.Context, c *Canceller, ids ...lifecycle.ID) error {
+	var errs []error
+	for _, id := range w.runningHere(ids) {
+		o := c.operation(OpCheckIn, Order{ID: id})
+		r, ok, err := o.read(ctx, id)
+		switch {
+		case err != nil:
+			errs = append(errs, err)
+			if ctx.Err() != nil {
+				return errors.Join(errs...)
+			}
+		case ok && (r.State == lifecycle.StateCancelling || r.State == lifecycle.StateCancelled):
+			cause, err := o.causeOf(ctx, id)
+			if err != nil {
+				errs = append(errs, err)
+				cause = Cause{} // work is told all the same
+			}
+			w.stop(id, r.Attempt, &CancelledError{ID: id, Cause: cause})
+		case !ok || lifecycle.Terminal.Has(r.State):
+			w.stop(id, 0, fmt.Errorf("request %d has ended: %w", id, ErrSuperseded))
+		default:
+			w.stop(id, r.Attempt, nil)
 		}
-	}()
-	err = work(workCtx)
-	outcome = outcomeOf(workCtx, err)
-	return err
+	}
+	return errors.Join(errs...)
 }
 
-func (w *Workers) add(id lifecycle.ID, stop context.CancelCauseFunc) bool {
+// runningHere returns those of ids that run here, or all that do.
+func (w *Workers) runningHere(ids []lifecycle.ID) []lifecycle.ID {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.running[id] != nil {
-		return false
+	var here []lifecycle.ID
+	if len(ids) == 0 {
+		for id := range w.running {
+			here = append(here, id)
+		}
+		return here
+	}
+	for _, id := range ids {
+		if w.running[id] != nil {
+			here = append(here, id)
+		}
+	}
+	return here
+}
+
+// stop ends the contexts of a request: that of the attempt that is stored with cause,
+// unless that is nil, and of all others because they are superseded. If the stored one
+// is 0, it is every attempt's.
+func (w *Workers) stop(id lifecycle.ID, stored int, cause error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for attempt, stop := range w.running[id] {
+		switch {
+		case stored != 0 && attempt != 0 && attempt != stored:
+			stop(fmt.Errorf("attempt %d of request %d: %w", attempt, id, ErrSuperseded))
+		case cause != nil:
+			stop(cause)
+		}
+	}
+}
+
+func (w *Workers) add(r lifecycle.Request, stop context.CancelCauseFunc) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.running[r.ID][r.Attempt] != nil {
+		return esserrors.Conflict("run", int64(r.ID), fmt.Sprintf("Attempt %d of request %d is running already.", r.Attempt, r.ID), nil)
 	}
 	if w.running == nil {
-		w.running = map[lifecycle.ID]context.CancelCauseFunc{}
+		w.running = map[lifecycle.ID]attempts{}
 	}
-	w.running[id] = stop
-	return true
+	if w.running[r.ID] == nil {
+		w.running[r.ID] = attempts{}
+	}
+	w.running[r.ID][r.Attempt] = stop
+	return nil
 }
 
-func (w *Workers) remove(id lifecycle.ID) {
+func (w *Workers) remove(r lifecycle.Request) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	delete(w.running, id)
-}
-
-// outcomeOf returns the state in which work that was cancelled ends.
-func outcomeOf(ctx context.Context, err error) lifecycle.State {
-	if err == nil {
-		return lifecycle.StateSucceeded
+	delete(w.running[r.ID], r.Attempt)
+	if len(w.running[r.ID]) == 0 {
+		delete(w.running, r.ID)
 	}
-	if _, ok := errors.AsType[*CancelledError](err); ok {
-		return lifecycle.StateCancelled
-	}
-	// The process may be stopping its work for reasons of its own when the cancel comes.
-	if ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))) {
-		return lifecycle.StateCancelled
-	}
-	return lifecycle.StateError
-}
-
-// acknowledgeTimeout bounds the last words of work whose own context has ended.
-const acknowledgeTimeout = 30 * time.Second
-
-// acknowledge acknowledges if the request is CANCELLING.
-func acknowledge(ctx context.Context, c *Canceller, id lifecycle.ID, outcome lifecycle.State) error {
-	// The context of the work may have ended, and just then there is something
-	// to acknowledge.
-	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), acknowledgeTimeout)
-	defer stop()
-	o := c.operation("acknowledge", Order{ID: id})
-	r, err := o.get(ctx, id)
-	if err != nil || r.State != lifecycle.StateCancelling {
-		return err
-	}
-	_, err = c.Acknowledge(ctx, Order{ID: id}, outcome)
-	return err
 }

@@ -17,309 +17,556 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// TestWorkersOutcomes maps every way in which work can return to the state in which the
-// request ends.
-func TestWorkersOutcomes(t *testing.T) {
+// begin starts a request that is READY, as a scheduler does.
+func begin(t testing.TB, repo cancel.Repository, id lifecycle.ID) lifecycle.Request {
+	t.Helper()
+	r, err := fire(context.Background(), repo, id, lifecycle.TriggerStart)
+	must(t, err)
+	return r
+}
+
+// again has a scheduler give up the attempt that runs, and start another.
+func again(t testing.TB, repo cancel.Repository, id lifecycle.ID) lifecycle.Request {
+	t.Helper()
+	for _, trigger := range []lifecycle.Trigger{lifecycle.TriggerFailRetryable, lifecycle.TriggerRetry, lifecycle.TriggerDispatch} {
+		_, err := fire(context.Background(), repo, id, trigger)
+		must(t, err)
+	}
+	return begin(t, repo, id)
+}
+
+// TestRunEnds maps every way in which work can return to the state in which the
+// request ends, cancelled or not.
+func TestRunEnds(t *testing.T) {
 	t.Parallel()
 	boom := errors.New("boom")
+	ends := func(triggers ...lifecycle.Trigger) *cancel.RunOptions {
+		return &cancel.RunOptions{End: func(error) []lifecycle.Trigger { return triggers }}
+	}
 	tests := []struct {
-		name string
-		work func(ctx context.Context) error
-		want lifecycle.State
+		name      string
+		work      func(ctx context.Context) error
+		opts      *cancel.RunOptions
+		want      lifecycle.State
+		cancelled lifecycle.State // where it is cancelled
 	}{
-		{"nil", func(context.Context) error { return nil }, lifecycle.StateSucceeded},
-		{"the cause", context.Cause, lifecycle.StateCancelled},
-		{"the cause, wrapped", func(ctx context.Context) error { return fmt.Errorf("step 3: %w", context.Cause(ctx)) }, lifecycle.StateCancelled},
-		{"the context's error", func(ctx context.Context) error { return ctx.Err() }, lifecycle.StateCancelled},
-		{"another error", func(context.Context) error { return boom }, lifecycle.StateError},
-		{"a panic", func(context.Context) error { panic(boom) }, lifecycle.StateError},
-		{"the end of its goroutine", func(context.Context) error { runtime.Goexit(); return nil }, lifecycle.StateError},
+		{"nil", func(context.Context) error { return nil }, nil, lifecycle.StateSucceeded, lifecycle.StateSucceeded},
+		{"the cause", context.Cause, nil, lifecycle.StateSucceeded, lifecycle.StateCancelled},
+		{"the cause, wrapped", func(ctx context.Context) error {
+			if ctx.Err() == nil {
+				return nil
+			}
+			return fmt.Errorf("step 3: %w", context.Cause(ctx))
+		}, nil, lifecycle.StateSucceeded, lifecycle.StateCancelled},
+		{"the context's error", func(ctx context.Context) error { return ctx.Err() }, nil, lifecycle.StateSucceeded, lifecycle.StateCancelled},
+		{"another error", func(context.Context) error { return boom }, nil, lifecycle.StateError, lifecycle.StateError},
+		{"a panic", func(context.Context) error { panic(boom) }, nil, lifecycle.StateError, lifecycle.StateError},
+		{"the end of its goroutine", func(context.Context) error { runtime.Goexit(); return nil }, nil, lifecycle.StateError, lifecycle.StateError},
+		{"a warning", func(context.Context) error { return nil }, ends(lifecycle.TriggerComplete, lifecycle.TriggerWarn), lifecycle.StateWarning, lifecycle.StateWarning},
+		{"to be tried again", func(context.Context) error { return boom }, ends(lifecycle.TriggerFailRetryable), lifecycle.StateErrorAutoRetry, lifecycle.StateError},
+		{"to be recovered", func(context.Context) error { return boom }, ends(lifecycle.TriggerFailRecoverable), lifecycle.StateErrorManualRecovery, lifecycle.StateError},
+		{"to be called again", func(context.Context) error { return nil }, ends(lifecycle.TriggerPause), lifecycle.StatePaused, lifecycle.StateCancelled},
+		{"not over", func(context.Context) error { return nil }, ends(), lifecycle.StateRunning, lifecycle.StateCancelled},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			repo := newRepo(t, "1 PARENT RUNNING; 2<1 CHILD RUNNING")
-			var workers cancel.Workers
-			c := cancel.New(repo, &cancel.Options{Interrupter: &workers})
-			started, done := make(chan struct{}), make(chan any)
-			go func() {
-				defer close(done)
-				defer func() {
-					if p := recover(); p != nil {
-						done <- p
-					}
+		for _, cancelled := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, cancelled %v", tt.name, cancelled), func(t *testing.T) {
+				t.Parallel()
+				repo := newRepo(t, "1 PARENT RUNNING; 2<1 SUBREQUEST_PARENT READY")
+				var workers cancel.Workers
+				c := cancel.New(repo, &cancel.Options{Interrupter: &workers})
+				request := begin(t, repo, 2)
+				done := make(chan any)
+				go func() {
+					defer close(done)
+					defer func() {
+						if p := recover(); p != nil {
+							done <- p
+						}
+					}()
+					_ = workers.Run(t.Context(), c, request, func(ctx context.Context) error {
+						if cancelled {
+							res, err := c.Cancel(context.WithoutCancel(ctx), cancel.Order{ID: 1, Actor: "ann", Reason: "ledger"})
+							if err != nil || res.Interrupted != 1 || ctx.Err() == nil {
+								t.Errorf("Cancel = %+v, %v, and the context of the work: %v", res, err, ctx.Err())
+							}
+						}
+						return tt.work(ctx)
+					}, tt.opts)
 				}()
-				err := workers.Run(t.Context(), c, 2, func(ctx context.Context) error {
-					close(started)
-					<-ctx.Done()
-					return tt.work(ctx)
-				})
-				if tt.want != lifecycle.StateSucceeded && err == nil {
-					t.Error("Run swallowed the error of the work")
+				if p := <-done; (p != nil) != (tt.name == "a panic") {
+					t.Errorf("Run let %v pass", p)
 				}
-			}()
-			<-started
-			res, err := c.Cancel(t.Context(), cancel.Order{ID: 1, Actor: "ann", Reason: "ledger"})
-			if err != nil || res.Interrupted != 1 {
-				t.Fatalf("Cancel = %+v, %v", res, err)
-			}
-			if p := <-done; (p != nil) != (tt.name == "a panic") {
-				t.Errorf("Run let %v pass", p)
-			}
-			if got := states(repo); got != "1 CANCELLED; 2 "+tt.want.String() {
-				t.Error(got)
-			}
-		})
-	}
-}
-
-// TestWorkersCause checks what work learns of its cancel.
-func TestWorkersCause(t *testing.T) {
-	t.Parallel()
-	repo := newRepo(t, "1 PARENT RUNNING; 2<1 CHILD RUNNING")
-	var workers cancel.Workers
-	c := cancel.New(repo, &cancel.Options{Interrupter: &workers, Now: clock})
-	err := workers.Run(t.Context(), c, 2, func(ctx context.Context) error {
-		if _, err := c.Cancel(ctx, cancel.Order{ID: 1, Actor: "ann", Reason: "ledger"}); err != nil {
-			t.Error(err)
+				want := "1 RUNNING; 2 " + tt.want.String()
+				if cancelled {
+					want = "1 CANCELLED; 2 " + tt.cancelled.String()
+				}
+				if got := states(repo); got != want {
+					t.Errorf("%s, want %s", got, want)
+				}
+			})
 		}
-		if ctx.Err() == nil {
-			t.Error("the context goes on after the cancel has returned")
+	}
+}
+
+// TestRunPostProcessing runs what comes after COMPLETED, which ends well or with a warning.
+func TestRunPostProcessing(t *testing.T) {
+	t.Parallel()
+	for work, want := range map[error]string{nil: "1 SUCCEEDED", errDisk: "1 WARNING"} {
+		repo := newRepo(t, "1 SINGLETON COMPLETED")
+		r, err := repo.Get(t.Context(), 1)
+		must(t, err)
+		var workers cancel.Workers
+		err = workers.Run(t.Context(), cancel.New(repo, nil), r, func(context.Context) error { return work }, nil)
+		if got := states(repo); got != want || err != work { //nolint:errorlint // that and nothing else
+			t.Errorf("Run = %v, %s, want %s", err, got, want)
 		}
-		return context.Cause(ctx)
-	})
-	e, ok := errors.AsType[*cancel.CancelledError](err)
-	want := cancel.CancelledError{ID: 2, Cause: cancel.Cause{Root: 1, Actor: "ann", Reason: "ledger", Time: start}}
-	if !ok || *e != want {
-		t.Errorf("the work got %v, want %v", err, &want)
 	}
 }
 
-// TestWorkersLate starts work whose request has been cancelled before: it is told at
-// once, and does not begin.
-func TestWorkersLate(t *testing.T) {
+// TestRunBetween has a cancel come before every call that Run makes of the store: nothing
+// is left waiting for nobody, and what has succeeded is not told as cancelled.
+func TestRunBetween(t *testing.T) {
 	t.Parallel()
-	repo := newRepo(t, "1 SINGLETON RUNNING")
-	var workers cancel.Workers
-	c := cancel.New(repo, &cancel.Options{Interrupter: &workers})
-	if _, err := c.Cancel(t.Context(), cancel.Order{ID: 1, Actor: "ann"}); err != nil {
-		t.Fatal(err)
-	}
-	err := workers.Run(t.Context(), c, 1, func(context.Context) error {
-		t.Error("the work began")
-		return nil
-	})
-	if e, ok := errors.AsType[*cancel.CancelledError](err); !ok || e.Cause.Actor != "ann" {
-		t.Errorf("Run = %v", err)
-	}
-	if got := states(repo); got != "1 CANCELLED" {
-		t.Error(got)
-	}
-}
-
-// TestWorkersBetween has the cancel come between the registration and the look at the
-// store, and between that and the first line of the work.
-func TestWorkersBetween(t *testing.T) {
-	t.Parallel()
-	for call := int64(1); call <= 2; call++ {
-		repo := newRepo(t, "1 SINGLETON RUNNING")
+	calls := int64(1)
+	for call := int64(1); call <= calls; call++ {
+		repo := newRepo(t, "1 SINGLETON READY")
 		var workers cancel.Workers
 		other := cancel.New(repo, &cancel.Options{Interrupter: &workers})
 		f := &fake{Repository: repo}
+		worked := false
 		f.before = func(n int64) error {
+			calls = max(calls, n)
 			if n == call {
-				if _, err := other.Cancel(context.Background(), cancel.Order{ID: 1}); err != nil {
+				_, err := other.Cancel(context.Background(), cancel.Order{ID: 1})
+				if err != nil && !errors.Is(err, esserrors.CodeUnsupportedState) {
 					t.Error(err)
 				}
 			}
 			return nil
 		}
-		err := workers.Run(t.Context(), cancel.New(f, nil), 1, func(ctx context.Context) error {
-			if call == 1 {
-				t.Error("the work began")
-			}
-			return context.Cause(ctx)
-		})
-		if _, ok := errors.AsType[*cancel.CancelledError](err); call == 1 && !ok {
-			t.Errorf("cancel at call %d: Run = %v", call, err)
+		err := workers.Run(t.Context(), cancel.New(f, nil), begin(t, repo, 1), func(context.Context) error {
+			worked = true
+			return nil
+		}, nil)
+		_, told := errors.AsType[*cancel.CancelledError](err)
+		want := "1 SUCCEEDED"
+		if !worked {
+			want = "1 CANCELLED"
 		}
-		if got := states(repo); call == 1 && got != "1 CANCELLED" {
-			t.Errorf("cancel at call %d: %s", call, got)
+		if got := states(repo); got != want || told == worked || worked && err != nil {
+			t.Errorf("cancel at call %d of %d: worked %v, %s, want %s; Run = %v", call, calls, worked, got, want, err)
 		}
-		// At call 2 the work had returned nil and the request was cancelled after:
-		// that is the acknowledgement's part.
-		if got := states(repo); call == 2 && got != "1 SUCCEEDED" {
-			t.Errorf("cancel at call %d: %s", call, got)
-		}
+	}
+	if calls < 5 {
+		t.Errorf("Run made %d calls", calls)
 	}
 }
 
-// TestWorkersOwnEnd lets the work end its request itself, as the scheduler's part, once
-// before and once after a cancel.
-func TestWorkersOwnEnd(t *testing.T) {
+// TestRunSuperseded has an attempt return after the scheduler has given it up and started
+// another, which somebody cancels: the first answers for nobody.
+func TestRunSuperseded(t *testing.T) {
 	t.Parallel()
-	for _, cancelled := range []bool{false, true} {
-		repo := newRepo(t, "1 SINGLETON RUNNING")
-		var workers cancel.Workers
-		c := cancel.New(repo, &cancel.Options{Interrupter: &workers})
-		err := workers.Run(t.Context(), c, 1, func(ctx context.Context) error {
-			if cancelled {
-				if _, err := c.Cancel(ctx, cancel.Order{ID: 1}); err != nil {
-					t.Error(err)
+	for _, sameProcess := range []bool{false, true} {
+		repo := newRepo(t, "1 SINGLETON READY")
+		first := new(cancel.Workers)
+		second := first
+		if !sameProcess {
+			second = new(cancel.Workers)
+		}
+		c1 := cancel.New(repo, &cancel.Options{Interrupter: first})
+		c2 := cancel.New(repo, &cancel.Options{Interrupter: second})
+		err := first.Run(t.Context(), c1, begin(t, repo, 1), func(ctx context.Context) error {
+			r2 := again(t, repo, 1)
+			err := second.Run(t.Context(), c2, r2, func(ctx2 context.Context) error {
+				must(t, first.Poll(t.Context(), c1))
+				if !errors.Is(context.Cause(ctx), cancel.ErrSuperseded) || ctx2.Err() != nil {
+					t.Errorf("after Poll the first attempt has %v, the second %v", context.Cause(ctx), context.Cause(ctx2))
 				}
+				_, err := c2.Cancel(t.Context(), cancel.Order{ID: 1, Actor: "ann"})
+				must(t, err)
+				return context.Cause(ctx2)
+			}, &cancel.RunOptions{})
+			if _, ok := errors.AsType[*cancel.CancelledError](err); !ok || states(repo) != "1 CANCELLED" {
+				t.Errorf("the second attempt: %v, %s", err, states(repo))
 			}
-			ctx = context.WithoutCancel(ctx)
-			_, err := repo.Fire(ctx, 1, lifecycle.TriggerComplete)
-			if err == nil {
-				_, err = repo.Fire(ctx, 1, lifecycle.TriggerWarn)
-			}
-			if errors.Is(err, esserrors.CodeUnsupportedState) {
-				err = nil // a cancel was quicker; the work is done all the same
-			}
-			return err
-		})
-		want := "1 WARNING"
-		if cancelled {
-			want = "1 SUCCEEDED"
-		}
-		if got := states(repo); err != nil || got != want {
-			t.Errorf("cancelled %v: Run = %v, %s, want %s", cancelled, err, got, want)
+			return nil
+		}, nil)
+		if !errors.Is(err, cancel.ErrSuperseded) {
+			t.Errorf("the first attempt: %v", err)
 		}
 	}
-}
-
-// TestWorkersUncancelled runs work that nobody cancels.
-func TestWorkersUncancelled(t *testing.T) {
-	t.Parallel()
-	repo := newRepo(t, "1 SINGLETON RUNNING")
+	// The other way round: the first returns while the second is at work.
+	repo := newRepo(t, "1 SINGLETON READY")
 	var workers cancel.Workers
 	c := cancel.New(repo, &cancel.Options{Interrupter: &workers})
-	if err := workers.Run(t.Context(), c, 1, func(context.Context) error { return errDisk }); !errors.Is(err, errDisk) {
-		t.Errorf("Run = %v", err)
-	}
-	if got := states(repo); got != "1 RUNNING" {
-		t.Errorf("nobody cancelled it, and it is %s", got)
+	for _, cancelled := range []bool{false, true} {
+		r1 := begin(t, repo, 1)
+		for _, work := range []error{nil, errDisk} {
+			r2 := r1
+			err := workers.Run(t.Context(), c, r1, func(context.Context) error {
+				r2 = again(t, repo, 1)
+				if cancelled {
+					_, err := c.Cancel(t.Context(), cancel.Order{ID: 1})
+					must(t, err)
+				}
+				return work
+			}, nil)
+			want := "1 RUNNING"
+			if cancelled {
+				want = "1 CANCELLING"
+			}
+			if got := states(repo); !errors.Is(err, cancel.ErrSuperseded) || !errors.Is(err, esserrors.CodeConflict) || work != nil && !errors.Is(err, work) || got != want {
+				t.Errorf("cancelled %v, work %v: Run = %v, %s", cancelled, work, err, got)
+			}
+			for _, op := range []func(cancel.Order) error{
+				func(o cancel.Order) error {
+					_, err := c.Acknowledge(t.Context(), o, lifecycle.StateCancelled)
+					return err
+				},
+				func(o cancel.Order) error { _, err := c.CheckIn(t.Context(), o); return err },
+				func(o cancel.Order) error {
+					_, err := c.Transition(t.Context(), o, lifecycle.TriggerComplete)
+					return err
+				},
+			} {
+				if err := op(cancel.Order{ID: 1, Attempt: r1.Attempt}); !errors.Is(err, cancel.ErrSuperseded) {
+					t.Errorf("the first attempt did something: %v", err)
+				}
+			}
+			if cancelled {
+				return
+			}
+			r1 = r2
+		}
+		_, err := fire(t.Context(), repo, 1, lifecycle.TriggerFailRetryable)
+		must(t, err)
+		_, err = fire(t.Context(), repo, 1, lifecycle.TriggerRetry)
+		must(t, err)
+		_, err = fire(t.Context(), repo, 1, lifecycle.TriggerDispatch)
+		must(t, err)
 	}
 }
 
-func TestWorkersRefuse(t *testing.T) {
+// A forgetful store keeps no attempts.
+type forgetful struct{ cancel.Repository }
+
+func (f forgetful) Get(ctx context.Context, id lifecycle.ID) (lifecycle.Request, error) {
+	r, err := f.Repository.Get(ctx, id)
+	r.Attempt = 0
+	return r, err
+}
+
+func (f forgetful) Apply(ctx context.Context, changes []cancel.Change) ([]bool, error) {
+	for i := range changes {
+		changes[i].Attempt, changes[i].Old.Attempt = 0, 0
+	}
+	return f.Repository.Apply(ctx, changes)
+}
+
+// TestRunWithoutAttempts runs work over a store that keeps no attempts.
+func TestRunWithoutAttempts(t *testing.T) {
 	t.Parallel()
-	repo := newRepo(t, "1 SINGLETON READY; 2 SINGLETON CANCELLED; 3 PARENT RUNNING; 4 SINGLETON RUNNING")
+	repo := newRepo(t, "1 SINGLETON READY")
+	f := forgetful{repo}
+	var workers cancel.Workers
+	c := cancel.New(f, &cancel.Options{Interrupter: &workers})
+	err := workers.Run(t.Context(), c, begin(t, f, 1), func(ctx context.Context) error {
+		_, err := c.Cancel(t.Context(), cancel.Order{ID: 1})
+		must(t, err)
+		must(t, workers.Poll(t.Context(), c))
+		return context.Cause(ctx)
+	}, nil)
+	if _, ok := errors.AsType[*cancel.CancelledError](err); !ok || states(repo) != "1 CANCELLED" {
+		t.Errorf("Run = %v, %s", err, states(repo))
+	}
+}
+
+// TestRunOverChildren ends work whose children live.
+func TestRunOverChildren(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		err  error
+		want string
+	}{
+		{nil, "1 COMPLETED; 2 RUNNING"},
+		{errDisk, "1 RUNNING; 2 RUNNING"}, // which the error says
+	}
+	for _, tt := range tests {
+		repo := newRepo(t, "1 SUBREQUEST_PARENT READY; 2<1 CHILD RUNNING")
+		var workers cancel.Workers
+		c := cancel.New(repo, nil)
+		err := workers.Run(t.Context(), c, begin(t, repo, 1), func(context.Context) error { return tt.err }, nil)
+		if got := states(repo); got != tt.want || errors.Is(err, cancel.ErrLiveChild) != (tt.err != nil) || (err == nil) != (tt.err == nil) {
+			t.Errorf("work %v: Run = %v, %s", tt.err, err, got)
+		}
+	}
+}
+
+// TestRunDeleted has the request end, and its row deleted, while its work runs.
+func TestRunDeleted(t *testing.T) {
+	t.Parallel()
+	for _, work := range []error{nil, errDisk} {
+		for _, gone := range []bool{false, true} {
+			repo := newRepo(t, "1 SINGLETON READY")
+			f := &fake{Repository: repo}
+			var workers cancel.Workers
+			c := cancel.New(f, nil)
+			err := workers.Run(t.Context(), c, begin(t, repo, 1), func(ctx context.Context) error {
+				_, err := fire(t.Context(), repo, 1, lifecycle.TriggerFail)
+				must(t, err)
+				if gone {
+					f.get = func(context.Context, lifecycle.ID) (lifecycle.Request, error) {
+						return lifecycle.Request{}, fmt.Errorf("no row: %w", esserrors.NotFound("select", 7, nil))
+					}
+				}
+				must(t, workers.Poll(t.Context(), c))
+				if !errors.Is(context.Cause(ctx), cancel.ErrSuperseded) {
+					t.Errorf("after Poll: %v", context.Cause(ctx))
+				}
+				return work
+			}, nil)
+			if err != work { //nolint:errorlint // that and nothing else
+				t.Errorf("work %v, gone %v: Run = %v", work, gone, err)
+			}
+		}
+	}
+}
+
+// TestRunRefuses checks what Run does not begin.
+func TestRunRefuses(t *testing.T) {
+	t.Parallel()
+	repo := newRepo(t, "1 SINGLETON READY; 2 SINGLETON RUNNING; 3 PARENT RUNNING; 4 SINGLETON RUNNING")
 	var workers cancel.Workers
 	c := cancel.New(repo, &cancel.Options{Interrupter: &workers})
 	never := func(context.Context) error {
 		t.Error("the work began")
 		return errDisk
 	}
-	for id, want := range map[lifecycle.ID]esserrors.Code{
-		1: esserrors.CodeUnsupportedState, 2: esserrors.CodeUnsupportedState, 3: esserrors.CodeUnsupportedState, 99: esserrors.CodeNotFound,
+	running := func(id lifecycle.ID, kind lifecycle.Kind) lifecycle.Request {
+		return lifecycle.Request{ID: id, Kind: kind, State: lifecycle.StateRunning}
+	}
+	ready := running(1, lifecycle.KindSingleton)
+	ready.State = lifecycle.StateReady
+	for _, tt := range []struct {
+		name string
+		r    lifecycle.Request
+		want esserrors.Code
+	}{
+		{"not started", ready, esserrors.CodeUnsupportedState},
+		{"not started in the store", running(1, lifecycle.KindSingleton), esserrors.CodeUnsupportedState},
+		{"a container", running(3, lifecycle.KindParent), esserrors.CodeUnsupportedState},
+		{"gone", running(99, lifecycle.KindSingleton), esserrors.CodeNotFound},
 	} {
-		if err := workers.Run(t.Context(), c, id, never); esserrors.CodeOf(err) != want {
-			t.Errorf("Run(%d) = %v, want %v", id, err, want)
+		if err := workers.Run(t.Context(), c, tt.r, never, nil); esserrors.CodeOf(err) != tt.want {
+			t.Errorf("%s: Run = %v, want %v", tt.name, err, tt.want)
 		}
 	}
-	err := workers.Run(t.Context(), c, 4, func(ctx context.Context) error { return workers.Run(ctx, c, 4, never) })
+	request := running(4, lifecycle.KindSingleton)
+	err := workers.Run(t.Context(), c, request, func(ctx context.Context) error {
+		return workers.Run(ctx, c, request, never, nil)
+	}, &cancel.RunOptions{End: func(error) []lifecycle.Trigger { return nil }})
 	if !errors.Is(err, esserrors.CodeConflict) {
 		t.Errorf("twice at once: %v", err)
 	}
 	// Afterwards it may run again.
-	if err := workers.Run(t.Context(), c, 4, func(context.Context) error { return nil }); err != nil {
+	if err := workers.Run(t.Context(), c, request, func(context.Context) error { return nil }, nil); err != nil {
 		t.Error(err)
 	}
 }
 
-// TestWorkersLastWords has the context of the work end with its process: it still
-// acknowledges. A store that fails then is reported.
-func TestWorkersLastWords(t *testing.T) {
+// TestRunLastWords has the context of the work end with its process: it still ends the
+// request. A store that fails then is reported.
+func TestRunLastWords(t *testing.T) {
 	t.Parallel()
-	repo := newRepo(t, "1 SINGLETON RUNNING; 2 SINGLETON RUNNING")
+	repo := newRepo(t, "1 SINGLETON READY; 2 SINGLETON READY; 3 SINGLETON READY; 4 SINGLETON READY")
 	var workers cancel.Workers
 	f := &fake{Repository: repo}
 	c := cancel.New(f, &cancel.Options{Interrupter: &workers})
+	cancels := func(id lifecycle.ID) {
+		_, err := c.Cancel(t.Context(), cancel.Order{ID: id})
+		must(t, err)
+	}
 	ctx, stop := context.WithCancel(t.Context())
-	err := workers.Run(ctx, c, 1, func(context.Context) error {
-		if _, err := c.Cancel(t.Context(), cancel.Order{ID: 1}); err != nil {
-			t.Error(err)
-		}
+	err := workers.Run(ctx, c, begin(t, repo, 1), func(context.Context) error {
+		cancels(1)
 		stop()
 		return nil
-	})
-	if got := states(repo); err != nil || got != "1 SUCCEEDED; 2 RUNNING" {
-		t.Errorf("Run = %v, %s", err, got)
+	}, nil)
+	if got, _ := repo.Get(t.Context(), 1); err != nil || got.State != lifecycle.StateSucceeded {
+		t.Errorf("Run = %v, %v", err, got)
 	}
-	err = workers.Run(t.Context(), c, 2, func(ctx context.Context) error {
-		if _, err := c.Cancel(t.Context(), cancel.Order{ID: 2}); err != nil {
-			t.Error(err)
-		}
+	err = workers.Run(t.Context(), c, begin(t, repo, 2), func(ctx context.Context) error {
+		cancels(2)
 		f.before = func(int64) error { return errDisk }
 		return context.Cause(ctx)
-	})
+	}, nil)
 	_, told := errors.AsType[*cancel.CancelledError](err)
 	if !told || !errors.Is(err, errDisk) {
 		t.Errorf("Run = %v, want both errors", err)
 	}
-	// Work that stops because its process does, and is cancelled meanwhile, has been
-	// stopped.
-	stopping := newRepo(t, "3 SINGLETON RUNNING")
-	f.Repository, f.before = stopping, nil
-	ctx, stop = context.WithCancel(t.Context())
-	err = workers.Run(ctx, c, 3, func(ctx context.Context) error {
-		stop()
-		if _, err := c.Cancel(t.Context(), cancel.Order{ID: 3}); err != nil {
-			t.Error(err)
-		}
-		return fmt.Errorf("copying: %w", ctx.Err())
-	})
-	if got := states(stopping); !errors.Is(err, context.Canceled) || got != "3 CANCELLED" {
-		t.Errorf("Run = %v, %s", err, got)
-	}
-	// What ends the context without a cancel is the work's own error.
-	ctx, stop = context.WithCancel(t.Context())
-	stop()
 	f.before = nil
-	err = workers.Run(ctx, cancel.New(background{repo}, nil), 2, func(ctx context.Context) error { return ctx.Err() })
-	if err == nil {
-		t.Error("Run with an ended context succeeded")
+	// Work that stops because its process does is left for another process, unless
+	// it is cancelled meanwhile: then it has been stopped.
+	for id, want := range map[lifecycle.ID]lifecycle.State{3: lifecycle.StateCancelled, 4: lifecycle.StateRunning} {
+		ctx, stop := context.WithCancel(t.Context())
+		err = workers.Run(ctx, c, begin(t, repo, id), func(ctx context.Context) error {
+			stop()
+			if id == 3 {
+				cancels(3)
+			}
+			return fmt.Errorf("copying: %w", ctx.Err())
+		}, nil)
+		if got, _ := repo.Get(t.Context(), id); !errors.Is(err, context.Canceled) || got.State != want {
+			t.Errorf("Run = %v, %v, want %v", err, got, want)
+		}
 	}
 }
 
-// background ignores the caller's context.
-type background struct{ *memrepo.Repo }
+// A mute store cannot tell causes any more.
+type mute struct{ *memrepo.Repo }
 
-func (b background) Get(_ context.Context, id lifecycle.ID) (lifecycle.Request, error) {
-	return b.Repo.Get(context.Background(), id)
+func (mute) Cause(context.Context, lifecycle.ID) (cancel.Cause, error) {
+	return cancel.Cause{}, errDisk
 }
 
-// TestWorkersConcurrentSafe runs, cancels and forces a tree of real goroutines.
-func TestWorkersConcurrentSafe(t *testing.T) {
+// TestRunWithoutCause has work answered for though nobody can tell who cancelled it.
+func TestRunWithoutCause(t *testing.T) {
+	t.Parallel()
+	repo := mute{newRepo(t, "1 SINGLETON READY; 2 PARENT RUNNING; 3<2 CHILD WAIT")}
+	c := cancel.New(repo, nil)
+	request := begin(t, repo, 1)
+	_, err := c.Cancel(t.Context(), cancel.Order{ID: 1, Actor: "ann"})
+	must(t, err)
+	in, err := c.CheckIn(t.Context(), cancel.Order{ID: 1})
+	if err != nil || !in.Cancelling || in.Cause != (cancel.Cause{}) {
+		t.Errorf("CheckIn = %+v, %v", in, err)
+	}
+	var workers cancel.Workers
+	err = workers.Run(t.Context(), c, request, nil, nil)
+	if e, ok := errors.AsType[*cancel.CancelledError](err); !ok || e.Cause != (cancel.Cause{}) {
+		t.Errorf("Run = %v", err)
+	}
+	// Resume goes on without, and says so.
+	_, err = c.Fence(t.Context(), cancel.Order{ID: 2})
+	must(t, err)
+	noList := struct {
+		cancel.Repository
+		cancel.CauseReader
+	}{struct{ cancel.Repository }{repo}, repo}
+	_, err = cancel.New(struct {
+		cancel.Repository
+		causes
+	}{noList.Repository, causes{repo}}, nil).Resume(t.Context(), nil)
+	if !errors.Is(err, errDisk) || states(repo.Repo) != "1 CANCELLED; 2 CANCELLED; 3 CANCELLED" {
+		t.Errorf("Resume = %v, %s", err, states(repo.Repo))
+	}
+}
+
+// causes is the one capability.
+type causes struct{ of mute }
+
+func (c causes) Cause(ctx context.Context, id lifecycle.ID) (cancel.Cause, error) {
+	return c.of.Cause(ctx, id)
+}
+
+// TestPoll tells work whose interrupt got lost.
+func TestPoll(t *testing.T) {
+	t.Parallel()
+	repo := newRepo(t, "1 SINGLETON READY; 2 SINGLETON READY")
+	f := &fake{Repository: repo}
+	var workers cancel.Workers
+	c := cancel.New(f, nil)
+	run := func(id lifecycle.ID, work func(ctx context.Context)) {
+		_ = workers.Run(t.Context(), c, begin(t, repo, id), func(ctx context.Context) error {
+			work(ctx)
+			return context.Cause(ctx)
+		}, nil)
+	}
+	run(1, func(ctx1 context.Context) {
+		run(2, func(ctx2 context.Context) {
+			_, err := cancel.New(repo, nil).Cancel(t.Context(), cancel.Order{ID: 2, Actor: "ann"})
+			must(t, err)
+			must(t, workers.Poll(t.Context(), c, 1, 99))
+			if ctx1.Err() != nil || ctx2.Err() != nil {
+				t.Error("work was told that was not asked for, or that nobody has cancelled")
+			}
+			f.get = func(ctx context.Context, id lifecycle.ID) (lifecycle.Request, error) {
+				if id == 1 {
+					return lifecycle.Request{}, errDisk
+				}
+				return repo.Get(ctx, id)
+			}
+			if err := workers.Poll(t.Context(), c); !errors.Is(err, errDisk) {
+				t.Errorf("Poll = %v", err)
+			}
+			if _, ok := errors.AsType[*cancel.CancelledError](context.Cause(ctx2)); !ok || ctx1.Err() != nil {
+				t.Errorf("after Poll: %v, %v", ctx1.Err(), context.Cause(ctx2))
+			}
+			f.get = nil
+		})
+	})
+	if got := states(repo); got != "1 SUCCEEDED; 2 CANCELLED" {
+		t.Error(got)
+	}
+}
+
+// TestRepeat runs in a bubble of its own time.
+func TestRepeat(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		begun := time.Now()
+		var at []time.Duration
+		cancel.Repeat(ctx, time.Minute, func(context.Context) {
+			if at = append(at, time.Since(begun)); len(at) == 100 {
+				stop()
+			}
+		})
+		lo, hi := time.Hour, time.Duration(0)
+		for i := 1; i < len(at); i++ {
+			lo, hi = min(lo, at[i]-at[i-1]), max(hi, at[i]-at[i-1])
+		}
+		if len(at) != 100 || at[0] != 0 || lo < 54*time.Second || hi > 66*time.Second+1 || lo == hi {
+			t.Errorf("%d calls, the first after %v, then every %v to %v", len(at), at[0], lo, hi)
+		}
+	})
+	defer func() {
+		if recover() == nil {
+			t.Error("an interval of 0 did not panic")
+		}
+	}()
+	cancel.Repeat(t.Context(), 0, nil)
+}
+
+// TestRunConcurrentSafe runs, cancels and ends a tree of real goroutines.
+func TestRunConcurrentSafe(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var text strings.Builder
 		text.WriteString("1 PARENT RUNNING")
 		for i := 2; i < 42; i++ {
-			fmt.Fprintf(&text, "; %d<1 CHILD RUNNING", i)
+			fmt.Fprintf(&text, "; %d<1 CHILD READY", i)
 		}
 		repo := newRepo(t, text.String())
 		var workers cancel.Workers
 		c := cancel.New(repo, &cancel.Options{Interrupter: &workers})
 		var wg sync.WaitGroup
 		for id := lifecycle.ID(2); id < 42; id++ {
+			request := begin(t, repo, id)
 			wg.Go(func() {
-				_ = workers.Run(t.Context(), c, id, func(ctx context.Context) error {
+				_ = workers.Run(t.Context(), c, request, func(ctx context.Context) error {
 					select {
 					case <-ctx.Done():
 						time.Sleep(time.Duration(id) * time.Second)
 						return context.Cause(ctx)
 					case <-time.After(time.Duration(id) * 100 * time.Millisecond):
-						_, err := repo.Fire(context.WithoutCancel(ctx), id, lifecycle.TriggerFail)
-						if err != nil {
-							return nil
-						}
 						return errDisk
 					}
-				})
+				}, nil)
 			})
 		}
+		go cancel.Repeat(t.Context(), time.Second/3, func(ctx context.Context) { _ = workers.Poll(ctx, c) })
 		time.Sleep(2 * time.Second)
 		if _, err := c.Cancel(t.Context(), cancel.Order{ID: 1}); err != nil {
 			t.Error(err)

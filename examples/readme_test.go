@@ -35,7 +35,7 @@ func Example() {
 	if err := repo.Insert(
 		lifecycle.Request{ID: 42, Kind: lifecycle.KindParent, State: lifecycle.StateRunning},
 		lifecycle.Request{ID: 43, Parent: 42, Kind: lifecycle.KindChild, State: lifecycle.StateWait},
-		lifecycle.Request{ID: 44, Parent: 42, Kind: lifecycle.KindChild, State: lifecycle.StateRunning},
+		lifecycle.Request{ID: 44, Parent: 42, Kind: lifecycle.KindChild, State: lifecycle.StateReady},
 	); err != nil {
 		log.Fatal(err)
 	}
@@ -43,13 +43,17 @@ func Example() {
 	var workers cancel.Workers // ends the context of work that runs in this process
 	canceller := cancel.New(repo, &cancel.Options{Interrupter: &workers})
 
+	request, err := canceller.Transition(ctx, cancel.Order{ID: 44}, lifecycle.TriggerStart)
+	if err != nil {
+		log.Fatal(err)
+	}
 	started, stopped := make(chan struct{}), make(chan error)
 	go func() {
-		stopped <- workers.Run(ctx, canceller, 44, func(ctx context.Context) error {
+		stopped <- workers.Run(ctx, canceller, request, func(ctx context.Context) error {
 			close(started)
 			<-ctx.Done()
 			return context.Cause(ctx) // says who cancelled, and why
-		})
+		}, nil)
 	}()
 	<-started
 

@@ -252,7 +252,7 @@ func stepAcknowledge(id lifecycle.ID, outcome lifecycle.State) step {
 
 func stepCheckIn(id lifecycle.ID) step {
 	return step{fmt.Sprintf("CheckIn(%d)", id), time.Second, func(ctx context.Context, c *cancel.Canceller, _ func(cancel.Receipt)) (cancel.Result, error) {
-		_, err := c.CheckIn(ctx, id)
+		_, err := c.CheckIn(ctx, cancel.Order{ID: id})
 		return cancel.Result{}, err
 	}}
 }

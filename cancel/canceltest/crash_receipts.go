@@ -136,7 +136,7 @@ func (a *act) checkError() []error {
 		if may != mayStop || !a.struck {
 			bad("the error says that the caller stopped, who did not: %w", a.err)
 		}
-		if typed {
+		if typed && code.Code != 0 {
 			bad("a stopped caller is not a failed request, but the error has code %v: %w", code.Code, a.err)
 		}
 	case !typed:

@@ -36,7 +36,7 @@ func (s scheduler) submitCarelessly(ctx context.Context, r lifecycle.Request) er
 // start makes a request RUNNING if it is READY.
 func (s scheduler) start(ctx context.Context, id lifecycle.ID) error {
 	return s.env.Step(ctx, fmt.Sprintf("starts %d", id), func(ctx context.Context, store cancel.Repository) error {
-		_, err := store.(*memrepo.Repo).Fire(ctx, id, lifecycle.TriggerStart)
+		_, err := cancel.New(store, nil).Transition(ctx, cancel.Order{ID: id}, lifecycle.TriggerStart)
 		return err
 	})
 }

@@ -237,7 +237,7 @@ func (c command) do(ctx context.Context, canceller *cancel.Canceller, order canc
 	case "force":
 		res, err = canceller.Force(ctx, order)
 	case "checkin":
-		in, err = canceller.CheckIn(ctx, c.id)
+		in, err = canceller.CheckIn(ctx, cancel.Order{ID: c.id})
 	case "resume":
 		res, err = canceller.Resume(ctx, &cancel.ResumeOptions{Receipt: order.Receipt})
 	case "execute":

@@ -271,7 +271,7 @@ func (a *stormActor) run(ctx context.Context) {
 		case "force":
 			_, err = a.canceller.Force(ctx, cancel.Order{ID: id, Actor: a.name})
 		case "check in":
-			_, err = a.canceller.CheckIn(ctx, id)
+			_, err = a.canceller.CheckIn(ctx, cancel.Order{ID: id})
 		case "resume":
 			_, err = a.canceller.Resume(ctx, nil)
 		case "run":
@@ -375,7 +375,10 @@ func (a *stormActor) work(ctx context.Context, id lifecycle.ID) error {
 	if err != nil || r.State != lifecycle.StateRunning || !r.Kind.RunsWork() || r.Kind.HasChildren() {
 		return nil
 	}
-	err = a.workers.Run(ctx, a.canceller, id, func(ctx context.Context) error {
+	end := [][]lifecycle.Trigger{
+		{lifecycle.TriggerComplete, lifecycle.TriggerSucceed}, {lifecycle.TriggerFail}, {lifecycle.TriggerFailRetryable}, {lifecycle.TriggerComplete},
+	}[a.d.roll(4)]
+	err = a.workers.Run(ctx, a.canceller, r, func(ctx context.Context) error {
 		timer := time.NewTimer(time.Duration(a.d.roll(500)) * time.Microsecond)
 		defer timer.Stop()
 		select {
@@ -386,15 +389,8 @@ func (a *stormActor) work(ctx context.Context, id lifecycle.ID) error {
 			return nil
 		case <-timer.C:
 		}
-		for _, t := range [][]lifecycle.Trigger{
-			{lifecycle.TriggerComplete, lifecycle.TriggerSucceed}, {lifecycle.TriggerFail}, {lifecycle.TriggerFailRetryable}, {lifecycle.TriggerComplete},
-		}[a.d.roll(4)] {
-			if err := a.fire(context.WithoutCancel(ctx), id, t); err != nil && !errors.Is(err, esserrors.CodeUnsupportedState) {
-				return err
-			}
-		}
 		return nil
-	})
+	}, &cancel.RunOptions{End: func(error) []lifecycle.Trigger { return end }})
 	if _, stopped := errors.AsType[*cancel.CancelledError](err); stopped || errors.Is(err, esserrors.CodeConflict) {
 		return nil // told to stop, or running elsewhere in this storm
 	}

@@ -201,7 +201,6 @@ type submitter interface {
 }
 
 var _ interface {
-	firer
 	submitter
 } = (*memrepo.Repo)(nil)
 
@@ -273,7 +272,7 @@ func (e *Env) Resume(ctx context.Context) (cancel.Result, error) {
 // CheckIn calls [cancel.Canceller.CheckIn].
 func (e *Env) CheckIn(ctx context.Context, id lifecycle.ID) (cancel.CheckInResult, error) {
 	op := e.a.begin(opCheckIn, id, 0)
-	in, err := e.canceller.CheckIn(ctx, id)
+	in, err := e.canceller.CheckIn(ctx, cancel.Order{ID: id})
 	op.err = err
 	e.a.end(op, func() string {
 		if err != nil {
@@ -308,7 +307,12 @@ func (e *Env) Run(ctx context.Context, id lifecycle.ID, work func(ctx context.Co
 	a.answer(nil)
 	op := a.begin(opRun, id, 0)
 	a.told = digest{}
-	op.err = a.workers.Run(ctx, e.canceller, id, work)
+	r, err := a.run.raw.Get(ctx, id)
+	if err != nil {
+		return err
+	}
+	r.State, r.Outcome = lifecycle.StateRunning, 0 // as its start returned it
+	op.err = a.workers.Run(ctx, e.canceller, r, work, &cancel.RunOptions{End: func(error) []lifecycle.Trigger { return nil }})
 	a.end(op, func() string { return "the work ended: " + showAnswer(op.err) })
 	return op.err
 }

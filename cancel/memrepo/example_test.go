@@ -84,7 +84,7 @@ func ExampleRepo_Submit() {
 	// submit request 1: unsupported state: Operation "submit" is not supported for a PARENT request in state CANCELLING
 }
 
-func ExampleRepo_Fire() {
+func ExampleRepo_transition() {
 	ctx := context.Background()
 	var repo memrepo.Repo
 	err := repo.Insert(lifecycle.Request{ID: 1, Kind: lifecycle.KindSingleton, State: lifecycle.StateWait})
@@ -93,7 +93,7 @@ func ExampleRepo_Fire() {
 		return
 	}
 	for _, t := range []lifecycle.Trigger{lifecycle.TriggerDispatch, lifecycle.TriggerStart, lifecycle.TriggerDispatch} {
-		r, err := repo.Fire(ctx, 1, t)
+		r, err := cancel.New(&repo, nil).Transition(ctx, cancel.Order{ID: 1}, t)
 		if errors.Is(err, esserrors.CodeUnsupportedState) {
 			fmt.Println("not supported:", t)
 			continue
@@ -134,7 +134,7 @@ func ExampleRepo_Get() {
 	var repo memrepo.Repo
 	_, err := repo.Get(context.Background(), 7)
 	fmt.Println(err, errors.Is(err, cancel.ErrNotFound))
-	// Output: memrepo: request 7: cancel: request not found true
+	// Output: memrepo: request 7: request not found true
 }
 
 // family inserts a parent with three children.

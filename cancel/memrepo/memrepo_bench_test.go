@@ -95,7 +95,7 @@ func BenchmarkLastLive(b *testing.B) {
 		b.Fatal(err)
 	}
 	for _, r := range requests[1 : n-2] {
-		if _, err := repo.Fire(b.Context(), r.ID, lifecycle.TriggerExpire); err != nil {
+		if _, err := fire(b.Context(), &repo, r.ID, lifecycle.TriggerExpire); err != nil {
 			b.Fatal(err)
 		}
 	}

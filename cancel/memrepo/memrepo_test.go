@@ -99,9 +99,6 @@ func TestZero(t *testing.T) {
 	if got, err := repo.Apply(ctx, []cancel.Change{{Old: singleton(1, lifecycle.StateWait)}}); err != nil || !slices.Equal(got, []bool{false}) {
 		t.Errorf("Apply() = %v, %v, want [false]", got, err)
 	}
-	if _, err := repo.Fire(ctx, 1, lifecycle.TriggerStart); !errors.Is(err, esserrors.CodeNotFound) {
-		t.Errorf("Fire(1) returned the error %v, want %v", err, esserrors.CodeNotFound)
-	}
 	if err := repo.Insert(); err != nil {
 		t.Errorf("Insert() returned the error %v", err)
 	}
@@ -330,85 +327,6 @@ func TestSubmit(t *testing.T) {
 	}
 }
 
-func TestFire(t *testing.T) {
-	t.Parallel()
-	tests := []struct {
-		name    string
-		r       lifecycle.Request
-		trigger lifecycle.Trigger
-		want    lifecycle.State // 0 if it is refused
-		code    error
-	}{
-		{"start", singleton(1, lifecycle.StateReady), lifecycle.TriggerStart, lifecycle.StateRunning, nil},
-		{"succeed", singleton(1, lifecycle.StateCompleted), lifecycle.TriggerSucceed, lifecycle.StateSucceeded, nil},
-		{"retry", singleton(1, lifecycle.StateErrorAutoRetry), lifecycle.TriggerRetry, lifecycle.StateWait, nil},
-		{"not ready", singleton(1, lifecycle.StateWait), lifecycle.TriggerStart, 0, esserrors.CodeUnsupportedState},
-		{"ended", singleton(1, lifecycle.StateSucceeded), lifecycle.TriggerStart, 0, esserrors.CodeUnsupportedState},
-		{"a leaf does not pause", singleton(1, lifecycle.StateRunning), lifecycle.TriggerPause, 0, esserrors.CodeUnsupportedState},
-		{"unknown trigger", singleton(1, lifecycle.StateRunning), 200, 0, esserrors.CodeUnsupportedState},
-		{"cancel", singleton(1, lifecycle.StateWait), lifecycle.TriggerCancel, 0, esserrors.CodeUnsupportedState},
-		{"cancel again", parent(1, lifecycle.StateCancelling), lifecycle.TriggerCancel, 0, esserrors.CodeUnsupportedState},
-		{"answer of cancelled work", singleton(1, lifecycle.StateCancelling), lifecycle.TriggerSucceed, 0, esserrors.CodeUnsupportedState},
-		{"force", singleton(1, lifecycle.StateCancelling), lifecycle.TriggerForce, 0, esserrors.CodeUnsupportedState},
-		{"settle", parent(1, lifecycle.StateCancelling), lifecycle.TriggerSettle, 0, esserrors.CodeUnsupportedState},
-		{"another id", singleton(2, lifecycle.StateReady), lifecycle.TriggerStart, 0, esserrors.CodeNotFound},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			repo := setup(t, tt.r)
-			got, err := repo.Fire(t.Context(), 1, tt.trigger)
-			if tt.want == 0 {
-				if !errors.Is(err, tt.code) || got != (lifecycle.Request{}) {
-					t.Errorf("Fire(%v) = %v, %v, want %v", tt.trigger, got, err, tt.code)
-				}
-				if got := all(repo); !slices.Equal(got, []lifecycle.Request{tt.r}) {
-					t.Errorf("Fire(%v) failed and left %v", tt.trigger, got)
-				}
-				return
-			}
-			want := tt.r
-			want.State = tt.want
-			if err != nil || got != want {
-				t.Errorf("Fire(%v) = %v, %v, want %v", tt.trigger, got, err, want)
-			}
-			if got := all(repo); !slices.Equal(got, []lifecycle.Request{want}) {
-				t.Errorf("after Fire(%v) there is %v, want %v", tt.trigger, got, want)
-			}
-		})
-	}
-}
-
-func TestFireKeepsParentsOfLiveChildren(t *testing.T) {
-	t.Parallel()
-	repo := setup(t, parent(1, lifecycle.StateScheduleEnded), child(2, 1, lifecycle.StateCompleted), child(3, 1, lifecycle.StateError))
-	ctx := t.Context()
-	_, err := repo.Fire(ctx, 1, lifecycle.TriggerFinish)
-	if !errors.Is(err, esserrors.CodeConflict) {
-		t.Fatalf("Fire(1, FINISH) with a live child returned the error %v, want %v", err, esserrors.CodeConflict)
-	}
-	if _, err := repo.Fire(ctx, 2, lifecycle.TriggerWarn); err != nil {
-		t.Fatal(err)
-	}
-	r, err := repo.Fire(ctx, 1, lifecycle.TriggerFinish)
-	if err != nil || r.State != lifecycle.StateFinished {
-		t.Fatalf("Fire(1, FINISH) = %v, %v, want FINISHED", r, err)
-	}
-}
-
-func TestFireContextDone(t *testing.T) {
-	t.Parallel()
-	repo := setup(t, singleton(1, lifecycle.StateReady))
-	ctx, stop := context.WithCancel(t.Context())
-	stop()
-	if _, err := repo.Fire(ctx, 1, lifecycle.TriggerStart); !errors.Is(err, context.Canceled) {
-		t.Errorf("Fire() returned the error %v, want %v", err, context.Canceled)
-	}
-	if r, _ := repo.Get(t.Context(), 1); r.State != lifecycle.StateReady {
-		t.Errorf("Fire() under a context that was done made the request %v", r.State)
-	}
-}
-
 func TestAll(t *testing.T) {
 	t.Parallel()
 	want := []lifecycle.Request{parent(9, lifecycle.StateRunning), child(3, 9, lifecycle.StateWait), child(7, 9, lifecycle.StateWait)}
@@ -420,7 +338,7 @@ func TestAll(t *testing.T) {
 		t.Errorf("Len() = %d, want 3", got)
 	}
 	for r := range repo.All() { // may be left, and may write
-		if _, err := repo.Fire(t.Context(), r.ID, lifecycle.TriggerComplete); err != nil {
+		if _, err := fire(t.Context(), repo, r.ID, lifecycle.TriggerComplete); err != nil {
 			t.Error(err)
 		}
 		break
@@ -476,7 +394,7 @@ func TestConcurrentSafe(t *testing.T) {
 				for _, r := range page {
 					switch rng.IntN(3) {
 					case 0:
-						if _, err := repo.Fire(ctx, r.ID, lifecycle.TriggerStart); err == nil {
+						if _, err := fire(ctx, repo, r.ID, lifecycle.TriggerStart); err == nil {
 							started.Add(1)
 						} else if !errors.Is(err, esserrors.CodeUnsupportedState) {
 							t.Error(err)
@@ -545,4 +463,9 @@ func TestSubmitWhileCancelledConcurrentSafe(t *testing.T) {
 			}
 		}
 	}
+}
+
+// fire makes a transition as a scheduler does.
+func fire(ctx context.Context, repo *memrepo.Repo, id lifecycle.ID, t lifecycle.Trigger) (lifecycle.Request, error) {
+	return cancel.New(repo, nil).Transition(ctx, cancel.Order{ID: id}, t)
 }

@@ -61,7 +61,7 @@ func (d *demo) start(ctx context.Context, t *tree) error {
 	}
 	for _, r := range t.requests {
 		if runs(r) {
-			d.jobs = append(d.jobs, startJob(ctx, &d.workers, d.canceller, r.ID, t.manners[r.ID]))
+			d.jobs = append(d.jobs, startJob(ctx, &d.workers, d.canceller, r, t.manners[r.ID]))
 		}
 	}
 	d.out.announce("Some requests have ended, some run, some wait.")

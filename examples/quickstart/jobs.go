@@ -40,10 +40,10 @@ func runs(r lifecycle.Request) bool {
 //
 // The work does nothing until its context ends. Then it would return at once, but
 // here it waits to be let, so that what the program shows is the same every time.
-func startJob(ctx context.Context, workers *cancel.Workers, c *cancel.Canceller, id lifecycle.ID, m manner) *job {
+func startJob(ctx context.Context, workers *cancel.Workers, c *cancel.Canceller, r lifecycle.Request, m manner) *job {
 	started, mayAnswer := make(chan struct{}), make(chan struct{})
 	j := &job{
-		id:     id,
+		id:     r.ID,
 		manner: m,
 		answer: sync.OnceFunc(func() { close(mayAnswer) }),
 		done:   make(chan struct{}),
@@ -65,7 +65,7 @@ func startJob(ctx context.Context, workers *cancel.Workers, c *cancel.Canceller,
 	}
 	go func() {
 		defer close(j.done)
-		j.err = workers.Run(ctx, c, id, work)
+		j.err = workers.Run(ctx, c, r, work, nil)
 	}()
 	select {
 	case <-started:

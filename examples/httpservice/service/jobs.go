@@ -140,7 +140,7 @@ func (d *dispatcher) init(ctx context.Context, c *cancel.Canceller) error {
 func (d *dispatcher) submit(ctx context.Context, t tree) (lifecycle.ID, error) {
 	id, err := d.insert(ctx, &t, lifecycle.StatePendingValidation)
 	if err == nil {
-		_, err = d.store.Fire(ctx, id, lifecycle.TriggerValidate)
+		_, err = d.canceller.Transition(ctx, cancel.Order{ID: id}, lifecycle.TriggerValidate)
 	}
 	d.wake()
 	return id, err
@@ -221,7 +221,7 @@ func (d *dispatcher) dispatch(ctx context.Context, parent lifecycle.ID, open boo
 		case !leaf:
 			err = d.dispatchParent(ctx, r, open)
 		case lifecycle.Executing.Has(r.State):
-			d.start(ctx, r.ID)
+			err = d.start(ctx, r)
 		}
 		if err != nil {
 			return err
@@ -253,12 +253,12 @@ func (d *dispatcher) dispatchParent(ctx context.Context, r lifecycle.Request, op
 
 // fire makes a transition, unless somebody else has changed the request meanwhile.
 func (d *dispatcher) fire(ctx context.Context, r lifecycle.Request, t lifecycle.Trigger) (lifecycle.Request, error) {
-	now, err := d.store.Fire(ctx, r.ID, t)
-	if errors.Is(err, esserrors.CodeUnsupportedState) || errors.Is(err, esserrors.CodeConflict) {
-		return r, nil
+	now, err := d.canceller.Transition(ctx, cancel.Order{ID: r.ID}, t)
+	if err != nil {
+		return r, unlessBeaten(err)
 	}
 	d.wake() // there may be more to do
-	return now, err
+	return now, nil
 }
 
 func (d *dispatcher) hasSlot() bool {
@@ -268,17 +268,29 @@ func (d *dispatcher) hasSlot() bool {
 }
 
 // start starts the work of a request that is executing, unless it runs. After a
-// restart it does not: then this runs it again, or if it is CANCELLING acknowledges
-// for it.
-func (d *dispatcher) start(ctx context.Context, id lifecycle.ID) {
+// restart it does not: then this runs it again, or ends it if it had been done, or if it
+// is CANCELLING acknowledges for it.
+func (d *dispatcher) start(ctx context.Context, r lifecycle.Request) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	id := r.ID
 	if d.busy[id] {
-		return
+		return nil
+	}
+	switch r.State {
+	case lifecycle.StateCancelling:
+		if r.Outcome != 0 {
+			return nil
+		}
+		_, err := d.canceller.Acknowledge(ctx, cancel.Order{ID: id, Attempt: r.Attempt}, lifecycle.StateCancelled)
+		return unlessBeaten(err)
+	case lifecycle.StateCompleted:
+		_, err := d.fire(ctx, r, lifecycle.TriggerSucceed)
+		return err
 	}
 	d.busy[id] = true
 	d.running.Go(func() {
-		err := d.workers.Run(ctx, d.canceller, id, func(workCtx context.Context) error {
+		err := d.workers.Run(ctx, d.canceller, r, func(workCtx context.Context) error {
 			var j job
 			text, err := d.jobs.Kept(ctx, id)
 			if err == nil && text != "" {
@@ -287,8 +299,8 @@ func (d *dispatcher) start(ctx context.Context, id lifecycle.ID) {
 			if err != nil {
 				return esserrors.System("start", int64(id), err)
 			}
-			return d.work(ctx, workCtx, id, j)
-		})
+			return d.work(ctx, workCtx, j)
+		}, nil)
 		d.mu.Lock()
 		delete(d.busy, id)
 		d.mu.Unlock()
@@ -298,11 +310,20 @@ func (d *dispatcher) start(ctx context.Context, id lifecycle.ID) {
 		}
 		d.wake()
 	})
+	return nil
+}
+
+// unlessBeaten returns err, unless somebody else has been quicker.
+func unlessBeaten(err error) error {
+	if errors.Is(err, esserrors.CodeUnsupportedState) || errors.Is(err, esserrors.CodeConflict) || errors.Is(err, esserrors.CodeNotFound) {
+		return nil
+	}
+	return err
 }
 
 // work does what a request is there for. It obeys the cancel of its request, which
 // ends workCtx, unless it is deaf, and always the end of the process, which ends ctx.
-func (d *dispatcher) work(ctx, workCtx context.Context, id lifecycle.ID, j job) error {
+func (d *dispatcher) work(ctx, workCtx context.Context, j job) error {
 	if j.Deaf {
 		workCtx = ctx
 	}
@@ -310,17 +331,6 @@ func (d *dispatcher) work(ctx, workCtx context.Context, id lifecycle.ID, j job) 
 	case <-workCtx.Done():
 		return context.Cause(workCtx)
 	case <-time.After(time.Duration(j.Seconds * float64(time.Second))):
-	}
-	// It is done, whatever happens now. If a cancel was quicker than one of these,
-	// the request stays as it is and Run acknowledges that the work has succeeded.
-	ctx = context.WithoutCancel(ctx)
-	r := lifecycle.Request{ID: id}
-	_, err := d.fire(ctx, r, lifecycle.TriggerComplete)
-	if err == nil {
-		_, err = d.fire(ctx, r, lifecycle.TriggerSucceed)
-	}
-	if err != nil {
-		return esserrors.System("end", int64(id), err)
 	}
 	return nil
 }

@@ -296,11 +296,11 @@ func (h *hooked) Submit(ctx context.Context, r lifecycle.Request) error {
 	return h.Store.Submit(ctx, r)
 }
 
-func (h *hooked) Fire(ctx context.Context, id lifecycle.ID, t lifecycle.Trigger) (lifecycle.Request, error) {
-	if t == lifecycle.TriggerComplete && h.complete != nil {
+func (h *hooked) Apply(ctx context.Context, changes []cancel.Change) ([]bool, error) {
+	if changes[0].Trigger == lifecycle.TriggerComplete && h.complete != nil {
 		h.complete()
 	}
-	return h.Store.Fire(ctx, id, t)
+	return h.Store.Apply(ctx, changes)
 }
 
 // TestSubmitterGoes has a client hang up while its tree is stored, which all of it is.

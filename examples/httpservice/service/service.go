@@ -26,8 +26,6 @@ type Store interface {
 	cancel.Repository
 	// Submit inserts a request if its parent, should it have one, admits a child.
 	Submit(ctx context.Context, r lifecycle.Request) error
-	// Fire makes a transition that package lifecycle permits.
-	Fire(ctx context.Context, id lifecycle.ID, t lifecycle.Trigger) (lifecycle.Request, error)
 }
 
 // A config is what the flags say.
@@ -117,11 +115,11 @@ func (s *service) checkIn(r *http.Request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	const op = "check in"
+	const op = cancel.OpCheckIn
 	if err := s.authorize(r.Context(), cancel.Access{Op: op, ID: id, Actor: actor(r)}); err != nil {
-		return 0, nil, esserrors.NotAuthorized(op, int64(id), err)
+		return 0, nil, esserrors.NotAuthorized(string(op), int64(id), err)
 	}
-	in, err := s.canceller.CheckIn(r.Context(), id)
+	in, err := s.canceller.CheckIn(r.Context(), cancel.Order{ID: id})
 	return http.StatusOK, in.Cancelling, err
 }
 

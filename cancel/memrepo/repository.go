@@ -1,0 +1,145 @@
+package memrepo
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+
+	"example.com/ess/cancel"
+	"example.com/ess/lifecycle"
+)
+
+// Get implements [cancel.Repository].
+func (m *Repo) Get(ctx context.Context, id lifecycle.ID) (lifecycle.Request, error) {
+	if err := ctx.Err(); err != nil {
+		return lifecycle.Request{}, err
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	at, ok := m.index[id]
+	if !ok {
+		return lifecycle.Request{}, fmt.Errorf("memrepo: request %d: %w", id, cancel.ErrNotFound)
+	}
+	return m.records[at].request(), nil
+}
+
+// Children implements [cancel.Repository].
+func (m *Repo) Children(ctx context.Context, q cancel.ChildQuery) ([]lifecycle.Request, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	var page []lifecycle.Request
+	for rec := range m.children(q) {
+		if page == nil {
+			page = make([]lifecycle.Request, 0, m.atMost(q))
+		}
+		if page = append(page, rec.request()); len(page) == q.Limit {
+			break
+		}
+	}
+	return page, nil
+}
+
+// atMost returns how long a page can be.
+func (m *Repo) atMost(q cancel.ChildQuery) int {
+	n := 0
+	first, _ := slices.BinarySearch(q.Parents, q.After.Parent)
+	for _, parent := range q.Parents[first:] {
+		if k := m.kids[parent]; k != nil && q.States&lifecycle.Terminal == 0 {
+			n += k.live
+		} else if k != nil {
+			n += len(k.at)
+		}
+		if n >= q.Limit {
+			return q.Limit
+		}
+	}
+	return n
+}
+
+// children returns the records that q asks for, without a limit.
+func (m *Repo) children(q cancel.ChildQuery) iter.Seq[*record] {
+	return func(yield func(*record) bool) {
+		first, _ := slices.BinarySearch(q.Parents, q.After.Parent)
+		for _, parent := range q.Parents[first:] {
+			k := m.kids[parent]
+			if k == nil {
+				continue
+			}
+			begin := 0
+			if parent == q.After.Parent {
+				begin = m.after(k.at, q.After.ID)
+			}
+			if q.States&lifecycle.Terminal == 0 {
+				begin = max(begin, k.done)
+			}
+			for _, at := range k.at[begin:] {
+				if rec := &m.records[at]; q.States.Has(rec.state) && !yield(rec) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Apply implements [cancel.Repository].
+func (m *Repo) Apply(ctx context.Context, changes []cancel.Change) ([]bool, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	made := make([]bool, len(changes))
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range changes {
+		ch := &changes[i]
+		at, ok := m.index[ch.Old.ID]
+		if !ok {
+			continue
+		}
+		made[i] = m.change(&m.records[at], ch)
+	}
+	return made, nil
+}
+
+// change makes ch if rec still is as ch.Old says, and reports whether it has.
+func (m *Repo) change(rec *record, ch *cancel.Change) bool {
+	if rec.state != ch.Old.State || rec.outcome != ch.Old.Outcome || rec.attempt != int32(ch.Old.Attempt) ||
+		rec.checkedIn != microseconds(ch.Old.CheckedIn) {
+		return false
+	}
+	m.set(rec, ch.State, ch.Outcome)
+	rec.checkedIn, rec.attempt = microseconds(ch.CheckedIn), int32(ch.Attempt)
+	if ch.Trigger == lifecycle.TriggerCancel {
+		m.keep(rec, &ch.Cause)
+	}
+	return true
+}
+
+// EndParent implements [cancel.ParentEnder].
+func (m *Repo) EndParent(ctx context.Context, ch cancel.Change) (bool, error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	at, ok := m.index[ch.Old.ID]
+	if k := m.kids[ch.Old.ID]; !ok || k != nil && k.live > 0 {
+		return false, nil
+	}
+	return m.change(&m.records[at], &ch), nil
+}
+
+// keep keeps the cause with rec if it is the first.
+func (m *Repo) keep(rec *record, cause *cancel.Cause) {
+	if rec.cause != nil {
+		return
+	}
+	if m.cause == nil || *m.cause != *cause {
+		kept := *cause
+		m.cause = &kept
+	}
+	rec.cause = m.cause
+}

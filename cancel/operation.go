@@ -1,0 +1,282 @@
+package cancel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/bits"
+	"math/rand/v2"
+	"time"
+
+	esserrors "example.com/ess/errors"
+	"example.com/ess/lifecycle"
+)
+
+// An operation is one call of a Canceller's method.
+type operation struct {
+	c       *Canceller
+	info    StartInfo
+	verb    string // names the operation in errors
+	id      lifecycle.ID
+	actor   string // as given
+	attempt int    // of the order, or 0
+	cause   Cause  // but for the time
+	receipt func(Receipt)
+
+	result Result
+	// visited has every container that the operation has come upon, so that none is
+	// done twice and a cycle in a broken store ends.
+	visited visits
+	// many says that the order is one of many: a request that is CANCELLED already
+	// is not refused.
+	many bool
+	// resuming is set only by Resume, whose roots may be above or below each other.
+	resuming *unsettled
+	// planned has what may be done, if that is limited to a plan.
+	planned map[lifecycle.ID]Step
+
+	changes  []Change // the batch being written, kept to save allocations
+	backoffs int
+	store    storeErrors
+	failures failures
+	stopped  error // what ended the operation before it was through
+}
+
+func (c *Canceller) operation(op Op, order Order) *operation {
+	cause := Cause{Root: order.ID, Actor: cleanText(order.Actor, MaxActor), Reason: cleanText(order.Reason, MaxReason)}
+	return &operation{
+		c:       c,
+		info:    StartInfo{Op: op, ID: order.ID, Actor: cause.Actor, Reason: cause.Reason},
+		verb:    string(op),
+		id:      order.ID,
+		actor:   order.Actor,
+		attempt: order.Attempt,
+		cause:   cause,
+		receipt: order.Receipt,
+		store:   newStoreErrors(c.opts.PageSize),
+	}
+}
+
+// visits is a set of ids.
+type visits map[lifecycle.ID]struct{}
+
+// visit adds id and reports whether it was not there.
+func (v *visits) visit(id lifecycle.ID) bool {
+	if v.has(id) {
+		return false
+	}
+	if *v == nil {
+		*v = visits{}
+	}
+	(*v)[id] = struct{}{}
+	return true
+}
+
+func (v visits) has(id lifecycle.ID) bool {
+	_, ok := v[id]
+	return ok
+}
+
+// now returns the cause of a change made now.
+func (o *operation) now() Cause {
+	cause := o.cause
+	cause.Time = timeOf(o.c.opts.Now())
+	return cause
+}
+
+// read reads a request and does not trust the answer. It reports false if there is no
+// such request.
+func (o *operation) read(ctx context.Context, id lifecycle.ID) (r lifecycle.Request, ok bool, err error) {
+	if id <= 0 {
+		return r, false, nil
+	}
+	r, err = o.c.repo.Get(ctx, id)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return lifecycle.Request{}, false, nil
+	case err == nil && r.ID != id:
+		err = fmt.Errorf("cancel: Get(%d) returned request %d", id, r.ID)
+	case err == nil:
+		err = r.Validate()
+	}
+	if err != nil {
+		return lifecycle.Request{}, false, o.storeError(ctx, err)
+	}
+	return r, true, nil
+}
+
+// get is read for a request that has to be there.
+func (o *operation) get(ctx context.Context, id lifecycle.ID) (lifecycle.Request, error) {
+	r, ok, err := o.read(ctx, id)
+	if err == nil && !ok {
+		err = esserrors.NotFound(o.verb, int64(id), nil)
+	}
+	return r, err
+}
+
+// apply writes changes and does not trust the answer.
+func (o *operation) apply(ctx context.Context, changes []Change) ([]bool, error) {
+	made, err := o.c.repo.Apply(ctx, changes)
+	if err == nil && len(made) != len(changes) {
+		err = fmt.Errorf("cancel: Apply of %d changes answered for %d", len(changes), len(made))
+	}
+	return made, err
+}
+
+// applyOne writes one change.
+func (o *operation) applyOne(ctx context.Context, ch Change) (made bool, err error) {
+	o.changes = append(o.changes[:0], ch)
+	answer, err := o.apply(ctx, o.changes)
+	if err != nil {
+		return false, o.storeError(ctx, err)
+	}
+	if answer[0] {
+		o.stored(ctx, &o.changes[0])
+	}
+	return answer[0], nil
+}
+
+// interrupt tells the work of the requests to stop.
+func (o *operation) interrupt(ctx context.Context, ids []lifecycle.ID, cause Cause) {
+	if o.c.opts.Interrupter == nil || len(ids) == 0 {
+		return
+	}
+	err := func() (err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("cancel: interrupter panicked: %v", p)
+			}
+		}()
+		return o.c.opts.Interrupter.Interrupt(ctx, ids, cause)
+	}()
+	if err == nil {
+		o.result.Interrupted += len(ids)
+	} else if o.result.InterruptErr == nil {
+		o.result.InterruptErr = err
+	}
+}
+
+// report counts what became of a request and gives its receipt.
+func (o *operation) report(n node) { o.give(n.receipt()) }
+
+func (o *operation) give(rec Receipt) {
+	o.result.Counts[rec.Disposition]++
+	if rec.ID == o.id {
+		o.result.Root = rec
+	}
+	if o.receipt != nil {
+		o.receipt(rec)
+	}
+}
+
+// backOff waits because somebody else is cancelling the same requests. Going on
+// at once would have everybody try, and all but one fail, at each of them. The
+// waits double, so that they at most double the time that the other takes.
+func (o *operation) backOff(ctx context.Context) error {
+	d := time.Millisecond << min(o.backoffs, 14)
+	o.backoffs++
+	timer := time.NewTimer(d/2 + rand.N(d))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return o.storeError(ctx, ctx.Err())
+	}
+}
+
+// storeError returns the error of an operation whose store failed with err. The
+// caller's own context error passes through without a code: a caller that has
+// stopped is not a failed sub-system.
+func (o *operation) storeError(ctx context.Context, err error) error {
+	switch stop := ctx.Err(); {
+	case stop == nil:
+		return esserrors.System(o.verb, int64(o.id), err)
+	case errors.Is(err, stop):
+		return esserrors.Stopped(o.verb, int64(o.id), err)
+	default:
+		return esserrors.Stopped(o.verb, int64(o.id), errors.Join(stop, err))
+	}
+}
+
+func (o *operation) contended(id lifecycle.ID) error {
+	return esserrors.Conflict(o.verb, int64(id), fmt.Sprintf("Others kept changing request %d.", id), nil)
+}
+
+// stopOn ends the operation with err, if there is one.
+func (o *operation) stopOn(err error) {
+	if o.stopped == nil {
+		o.stopped = err
+	}
+}
+
+// err returns how the operation ended.
+func (o *operation) err() error {
+	if o.stopped != nil {
+		return o.stopped
+	}
+	return o.failures.err(o.verb, o.id)
+}
+
+// failures collects what went wrong with single requests while the operation
+// went on with the others.
+type failures struct {
+	conflicts, others int
+	first             []error // of each sort together, at most maxFailures
+}
+
+const maxFailures = 8
+
+// fail notes that the store failed on a request.
+func (f *failures) fail(err error) {
+	f.others++
+	f.keep(err)
+}
+
+// conflict notes that others kept this call from a request.
+func (f *failures) conflict(err error) {
+	f.conflicts++
+	f.keep(err)
+}
+
+func (f *failures) keep(err error) {
+	if len(f.first) < maxFailures {
+		f.first = append(f.first, err)
+	}
+}
+
+func (f *failures) err(verb string, id lifecycle.ID) error {
+	switch cause := errors.Join(f.first...); {
+	case f.others > 0:
+		return esserrors.System(verb, int64(id), fmt.Errorf("%d failures: %w", f.others+f.conflicts, cause))
+	case f.conflicts > 0:
+		return esserrors.Conflict(verb, int64(id), fmt.Sprintf("Others kept changing %d of the requests.", f.conflicts), cause)
+	default:
+		return nil
+	}
+}
+
+// storeErrors counts how often in a row the store has failed. What fails is tried
+// again in smaller parts, so that one request that cannot be read or written does not
+// keep the others from it; a store that fails at everything is not tried for ever.
+type storeErrors struct{ inRow, most int }
+
+// newStoreErrors allows for more failures than halving a page down to one request
+// takes.
+func newStoreErrors(pageSize int) storeErrors {
+	return storeErrors{most: bits.Len(uint(pageSize)) + 8}
+}
+
+// note counts err, the answer of a call.
+func (s *storeErrors) note(err error) {
+	if err == nil {
+		s.inRow = 0
+	} else {
+		s.inRow++
+	}
+}
+
+// giveUp reports whether it is time to stop.
+func (s *storeErrors) giveUp(ctx context.Context) bool {
+	return ctx.Err() != nil || s.inRow >= s.most
+}
