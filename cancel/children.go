@@ -45,8 +45,10 @@ func (d *descent) pageAtOnce(ctx context.Context, q *ChildQuery) (more, done boo
 			d.parents[i].children, d.parents[i].mustLook = true, true
 		}
 	}
+	ended := page.Cancelled > 0
 	for i := range page.Changes {
 		ch := &page.Changes[i]
+		ended = ended || ch.State == lifecycle.StateCancelled
 		if failed {
 			known.visit(ch.Old.ID)
 		}
@@ -59,9 +61,10 @@ func (d *descent) pageAtOnce(ctx context.Context, q *ChildQuery) (more, done boo
 			d.record(ch.Old, ch.Old.State, DispositionAlreadyCancelling, nil)
 		}
 	}
-	if page.Cancelled > 0 {
-		o.result.Counts[DispositionCancelled] += page.Cancelled
-		// The store does not say whose they were. To look in vain is harmless.
+	o.result.Counts[DispositionCancelled] += page.Cancelled
+	if ended {
+		// The store need not say whose they were. To look in vain is harmless, and it
+		// is done with receipts as without, so that they tell the same.
 		for i := range d.parents {
 			if p := &d.parents[i]; p.req.ID >= q.After.Parent && (!page.More || p.req.ID <= page.Last.Parent) {
 				p.children, p.mustLook = true, true
