@@ -16,7 +16,9 @@ import (
 // processes, may work on one store. A Canceller is safe for concurrent use.
 type Canceller struct {
 	repo     Repository
+	trees    TreeCanceller  // nil if repo lacks the capability
 	children ChildCanceller // nil if repo lacks the capability
+	settler  Settler        // nil if repo lacks the capability
 	ender    ParentEnder    // nil if repo lacks the capability
 	causes   CauseReader    // nil if repo lacks the capability
 	opts     Options
@@ -50,7 +52,9 @@ func New(repo Repository, opts *Options) *Canceller {
 	if c.opts.Now == nil {
 		c.opts.Now = time.Now //nolint:forbidigo // the default
 	}
+	c.trees, _ = repo.(TreeCanceller)
 	c.children, _ = repo.(ChildCanceller)
+	c.settler, _ = repo.(Settler)
 	c.ender, _ = repo.(ParentEnder)
 	c.causes, _ = repo.(CauseReader)
 	return c

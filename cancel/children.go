@@ -11,27 +11,24 @@ import (
 
 // page cancels the next page of children, by the store's own means if it has any.
 func (d *descent) page(ctx context.Context, q *ChildQuery) (more bool, err error) {
-	var known visits
-	if d.o.c.children != nil && d.o.planned == nil {
-		var done bool
-		if more, done, known, err = d.pageAtOnce(ctx, q); done || err != nil {
+	if d.o.c.children != nil && d.o.planned == nil && d.states == lifecycle.Live {
+		if more, done, err := d.pageAtOnce(ctx, q); done || err != nil {
 			return more, err
 		}
 	}
-	return d.pageBySteps(ctx, q, known)
+	return d.pageBySteps(ctx, q)
 }
 
 // pageAtOnce cancels a page of children in one call of the store. It reports in done
 // whether the store has done that. If it declines, fails or answers nonsense, the page
 // is left to pageBySteps: what failed may be one request, which must not keep its
-// siblings from being cancelled. Children that are known to have been done all the
-// same are in known.
-func (d *descent) pageAtOnce(ctx context.Context, q *ChildQuery) (more, done bool, known visits, err error) {
+// siblings from being cancelled.
+func (d *descent) pageAtOnce(ctx context.Context, q *ChildQuery) (more, done bool, err error) {
 	o := d.o
 	ask := ChildCancel{Query: *q, Cause: o.now(), All: o.receipt != nil || o.c.opts.Hooks.Transition != nil}
 	page, err := o.c.children.CancelChildren(ctx, ask)
 	if errors.Is(err, errors.ErrUnsupported) {
-		return false, false, nil, nil
+		return false, false, nil
 	}
 	failed := err != nil
 	if nonsense := checkPage(ask, page, failed); nonsense != nil {
@@ -40,7 +37,6 @@ func (d *descent) pageAtOnce(ctx context.Context, q *ChildQuery) (more, done boo
 	}
 	if failed {
 		// Some may have been changed, and their parents be left to us.
-		known = visits{}
 		for i := range d.parents {
 			d.parents[i].children, d.parents[i].mustLook = true, true
 		}
@@ -49,8 +45,11 @@ func (d *descent) pageAtOnce(ctx context.Context, q *ChildQuery) (more, done boo
 	for i := range page.Changes {
 		ch := &page.Changes[i]
 		ended = ended || ch.State == lifecycle.StateCancelled
+		if d.known.has(ch.Old.ID) {
+			continue
+		}
 		if failed {
-			known.visit(ch.Old.ID)
+			d.known.visit(ch.Old.ID)
 		}
 		if ch.State != ch.Old.State {
 			o.stored(ctx, ch)
@@ -66,19 +65,19 @@ func (d *descent) pageAtOnce(ctx context.Context, q *ChildQuery) (more, done boo
 		// The store need not say whose they were. To look in vain is harmless, and it
 		// is done with receipts as without, so that they tell the same.
 		for i := range d.parents {
-			if p := &d.parents[i]; p.req.ID >= q.After.Parent && (!page.More || p.req.ID <= page.Last.Parent) {
+			if p := d.parents[i]; p.req.ID >= q.After.Parent && (!page.More || p.req.ID <= page.Last.Parent) {
 				p.children, p.mustLook = true, true
 			}
 		}
 	}
 	if failed {
 		if ctx.Err() != nil {
-			return false, false, nil, o.storeError(ctx, err)
+			return false, false, o.storeError(ctx, err)
 		}
-		return false, false, known, nil
+		return false, false, nil
 	}
 	q.After = page.Last
-	return page.More, true, nil, nil
+	return page.More, true, nil
 }
 
 // checkPage returns an error if page, the answer to ask, cannot be true. Where the store
@@ -98,39 +97,49 @@ func checkPage(ask ChildCancel, page ChildPage, failed bool) error {
 			return fmt.Errorf("cancel: CancelChildren returned request %d of parent %d, which was not asked for or is out of order", at.ID, at.Parent)
 		}
 		after = at
-		unreadable := !ch.Old.State.Valid()
-		want, needed := cancelChange(ch.Old, ask.Cause)
-		if !needed {
-			want = Change{Old: ch.Old, State: ch.Old.State, Outcome: ch.Old.Outcome}
-		}
-		switch {
-		case unreadable && ch.State == ch.Old.State:
-		case unreadable, ch.Old.Validate() != nil, lifecycle.Terminal.Has(ch.Old.State),
-			ch.State != want.State, ch.Outcome != want.Outcome, ch.Trigger != want.Trigger:
-			return fmt.Errorf("cancel: CancelChildren returned request %d as going from %v to %v (then %v) by %v", at.ID, ch.Old.State, ch.State, ch.Outcome, ch.Trigger)
+		if err := checkChange(ch, ask.Cause); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// pageBySteps cancels a page of children by reading and writing it. Those in known have
-// been done already.
-func (d *descent) pageBySteps(ctx context.Context, q *ChildQuery, known visits) (more bool, err error) {
+// checkChange returns an error if ch, which a store says to have made of a child, cannot
+// be true.
+func checkChange(ch Change, cause Cause) error {
+	unreadable := !ch.Old.State.Valid()
+	want, needed := cancelChange(ch.Old, cause)
+	if !needed {
+		want = Change{Old: ch.Old, State: ch.Old.State, Outcome: ch.Old.Outcome}
+	}
+	switch {
+	case unreadable && ch.State == ch.Old.State:
+	case unreadable, ch.Old.Validate() != nil, lifecycle.Terminal.Has(ch.Old.State),
+		ch.State != want.State, ch.Outcome != want.Outcome, ch.Trigger != want.Trigger:
+		return fmt.Errorf("cancel: the store says that request %d went from %v to %v (then %v) by %v", ch.Old.ID, ch.Old.State, ch.State, ch.Outcome, ch.Trigger)
+	}
+	return nil
+}
+
+// pageBySteps cancels a page of children by reading and writing it.
+func (d *descent) pageBySteps(ctx context.Context, q *ChildQuery) (more bool, err error) {
 	o := d.o
 	page, err := children(ctx, o.c.repo, q)
 	if err != nil {
 		return false, o.storeError(ctx, err)
 	}
 	more = len(page) > 0
-	if known != nil {
-		page = slices.DeleteFunc(page, func(r lifecycle.Request) bool { return known.has(r.ID) })
+	if len(d.known) > 0 {
+		page = slices.DeleteFunc(page, func(r lifecycle.Request) bool { return d.known.has(r.ID) })
 	}
 	for attempt := 1; len(page) > 0; attempt++ {
 		cause := o.now()
 		o.changes = o.changes[:0]
 		for _, r := range page {
 			if err := r.Validate(); err != nil {
-				d.record(r, r.State, DispositionFailed, err)
+				if !o.again || !o.visited.has(r.ID) {
+					d.record(r, r.State, DispositionFailed, err)
+				}
 				continue
 			}
 			switch ch, needed := cancelChange(r, cause); {
@@ -226,48 +235,6 @@ func (d *descent) reread(ctx context.Context, lost []lifecycle.Request) ([]lifec
 		d.record(r, from, DispositionEnded, nil)
 	}
 	return fresh, nil
-}
-
-// recordMade records the result for a child whose change has been made.
-func (d *descent) recordMade(ch Change) {
-	if ch.State == lifecycle.StateCancelling {
-		d.record(ch.New(), ch.Old.State, DispositionCancelling, nil)
-	} else {
-		d.record(ch.New(), ch.Old.State, DispositionCancelled, nil)
-	}
-}
-
-// record records the result for one child, now r, that was in state from, and queues it
-// if it may have children.
-func (d *descent) record(r lifecycle.Request, from lifecycle.State, what Disposition, err error) {
-	o := d.o
-	parent := d.parent(r.Parent)
-	d.parents[parent].children = true
-	switch what {
-	case DispositionCancelling, DispositionAlreadyCancelling:
-		if unanswered(r) {
-			d.tell = append(d.tell, r.ID)
-		}
-		n := node{req: r, from: from, parent: d.base + int32(parent), changed: what == DispositionCancelling}
-		if n.opensBelow() {
-			if o.visited.visit(r.ID) {
-				d.next = append(d.next, n)
-			} else if o.resuming == nil {
-				o.failures.fail(fmt.Errorf("cancel: request %d is below itself", r.ID))
-			}
-			return
-		}
-	case DispositionFailed: // it may have been changed
-		d.parents[parent].mustLook = true
-		o.visited.visit(r.ID) // should Resume come upon it, it is for the next Resume
-		o.failures.fail(err)
-	case DispositionConflict:
-		o.visited.visit(r.ID)
-		o.failures.conflict(err)
-	default:
-		d.parents[parent].mustLook = true
-	}
-	o.give(Receipt{ID: r.ID, Parent: r.Parent, Kind: r.Kind, Disposition: what, From: from, To: r.State, Err: err})
 }
 
 // write applies changes and calls each for every one of them. If the store fails on

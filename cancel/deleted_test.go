@@ -2,6 +2,7 @@ package cancel_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -16,6 +17,7 @@ type ephemeral struct {
 	*memrepo.Repo
 	before func(n int) // called before every call
 	n      int
+	trees  bool // whether it walks trees
 }
 
 func (e *ephemeral) call() {
@@ -49,6 +51,22 @@ func (e *ephemeral) Apply(ctx context.Context, changes []cancel.Change) ([]bool,
 func (e *ephemeral) CancelChildren(ctx context.Context, c cancel.ChildCancel) (cancel.ChildPage, error) {
 	e.call()
 	return e.Repo.CancelChildren(ctx, c)
+}
+
+func (e *ephemeral) CancelTree(ctx context.Context, c cancel.TreeCancel) (cancel.TreePage, error) {
+	if !e.trees {
+		return cancel.TreePage{}, errors.ErrUnsupported
+	}
+	e.call()
+	return e.Repo.CancelTree(ctx, c)
+}
+
+func (e *ephemeral) Settle(ctx context.Context, s cancel.Settlement) ([]cancel.Change, error) {
+	if !e.trees {
+		return nil, errors.ErrUnsupported
+	}
+	e.call()
+	return e.Repo.Settle(ctx, s)
 }
 
 func (e *ephemeral) ListCancelling(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.CancellingRequest, error) {
@@ -90,14 +108,14 @@ func TestDeletedAsTheyEnd(t *testing.T) {
 		}},
 	}
 	for name, op := range ops {
-		for _, capable := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s/%v", name, capable), func(t *testing.T) {
+		for _, way := range []string{"plain", "levels", "trees"} {
+			t.Run(name+"/"+way, func(t *testing.T) {
 				t.Parallel()
 				last := 1
 				for at := 1; at <= last; at++ {
 					var counts []cancel.Counts
 					for _, receipts := range []bool{false, true} {
-						e := &ephemeral{Repo: newRepo(t, op.tree)}
+						e := &ephemeral{Repo: newRepo(t, op.tree), trees: way == "trees"}
 						other := cancel.New(e.Repo, &cancel.Options{Grace: -1})
 						e.before = func(n int) {
 							if last = max(last, n); n != at {
@@ -110,7 +128,7 @@ func TestDeletedAsTheyEnd(t *testing.T) {
 							}
 						}
 						var repo cancel.Repository = e
-						if !capable {
+						if way == "plain" {
 							repo = struct{ cancel.Repository }{e}
 						}
 						var told cancel.Counts

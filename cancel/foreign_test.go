@@ -10,7 +10,6 @@ import (
 	"unicode/utf8"
 
 	"example.com/ess/cancel"
-	"example.com/ess/cancel/memrepo"
 	esserrors "example.com/ess/errors"
 	"example.com/ess/lifecycle"
 )
@@ -250,7 +249,7 @@ func TestHooksOfResume(t *testing.T) {
 
 // A half store cancels some children of a page and fails then.
 type half struct {
-	*memrepo.Repo
+	levelwise
 	tells bool // what it has done
 }
 
@@ -279,7 +278,7 @@ func TestHalfAPage(t *testing.T) {
 				order.Receipt = nil
 			}
 			told := &interrupts{}
-			res, err := cancel.New(half{repo, tells}, &cancel.Options{Interrupter: told}).Cancel(t.Context(), order)
+			res, err := cancel.New(half{levelwise{repo}, tells}, &cancel.Options{Interrupter: told}).Cancel(t.Context(), order)
 			must(t, err)
 			want := cancel.Counts{cancel.DispositionCancelled: 2, cancel.DispositionCancelling: 4}
 			if tells && res.Counts != want {
@@ -297,7 +296,7 @@ func TestHalfAPage(t *testing.T) {
 
 // A lying store answers CancelChildren as it likes.
 type lying struct {
-	*memrepo.Repo
+	levelwise
 	answer func(c cancel.ChildCancel, page cancel.ChildPage) cancel.ChildPage
 }
 
@@ -357,7 +356,7 @@ func TestLyingCapability(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			repo := newRepo(t, "1 PARENT RUNNING; 2<1 CHILD WAIT; 3<1 CHILD WAIT")
-			res, err := cancel.New(lying{repo, answer}, nil).Cancel(t.Context(), cancel.Order{ID: 1})
+			res, err := cancel.New(lying{levelwise{repo}, answer}, nil).Cancel(t.Context(), cancel.Order{ID: 1})
 			if !errors.Is(err, esserrors.CodeSystem) || states(repo) != "1 CANCELLED; 2 CANCELLED; 3 CANCELLED" || res.Counts.Total() != 3 {
 				t.Errorf("%v, %v; %s", res.Counts, err, states(repo))
 			}

@@ -30,12 +30,15 @@ type operation struct {
 	// many says that the order is one of many: a request that is CANCELLED already
 	// is not refused.
 	many bool
+	// again says that children may be read again that have been recorded before.
+	again bool
 	// resuming is set only by Resume, whose roots may be above or below each other.
 	resuming *unsettled
 	// planned has what may be done, if that is limited to a plan.
 	planned map[lifecycle.ID]Step
 
-	changes  []Change // the batch being written, kept to save allocations
+	tell     []lifecycle.ID // requests whose work has yet to be interrupted
+	changes  []Change       // the batch being written, kept to save allocations
 	backoffs int
 	store    storeErrors
 	failures failures

@@ -10,7 +10,7 @@ import (
 )
 
 // A Disposition says what a call did to one request. It speaks of this call alone: what
-// others have done to the request since, only [Receipt.To] says.
+// others have done to the request since, [Receipt.To] may say.
 //
 // The zero Disposition means that the operation never reached the request.
 type Disposition uint8
@@ -23,8 +23,8 @@ const (
 	DispositionCancelled
 
 	// DispositionCancelling means that this call made the request CANCELLING and
-	// did not end it: when this call left it, its own work had yet to acknowledge
-	// or a child of it had yet to end, or somebody else had ended it, as To says.
+	// did not end it: its own work had yet to acknowledge or a child of it had yet
+	// to end, or somebody else has ended it since.
 	DispositionCancelling
 
 	// DispositionAlreadyCancelling means that the request was CANCELLING when this
@@ -36,9 +36,8 @@ const (
 	DispositionSettled
 
 	// DispositionRecorded means that this call kept the answer of the request's own
-	// work and did not end the request: a child has yet to end, somebody else
-	// has ended it, as To says, or others kept this call from it, which the error
-	// says.
+	// work and did not end the request: a child has yet to end, somebody else has
+	// ended it, or others kept this call from it, which the error says.
 	DispositionRecorded
 
 	// DispositionEnded means that the request has ended, as To says, and that this
@@ -112,9 +111,8 @@ type Receipt struct {
 	Disposition Disposition
 	// From is the state in which the call found the request.
 	From lifecycle.State
-	// To is the state that the call wrote, or found in the end if it wrote none or
-	// somebody else has written since. It is 0 if that is not known, as when the
-	// request has been deleted since.
+	// To is the state that the call wrote, or in which it last found the request. It
+	// is 0 if that is not known, as when the request has been deleted since.
 	To lifecycle.State
 	// Err is why, for a conflict or failure.
 	Err error

@@ -1,8 +1,9 @@
 package cancel
 
 import (
-	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"math"
 	"slices"
 
@@ -57,34 +58,89 @@ func settleChange(r lifecycle.Request, cause Cause) Change {
 	return change(r, t, due(r), 0, cause)
 }
 
-// settle ends the nodes that can end, the deepest first.
-func (o *operation) settle(ctx context.Context, levels [][]node) error {
-	for l, level := range slices.Backward(levels) {
-		var above []node
-		if l > 0 {
-			above = levels[l-1]
-		}
-		if err := o.settleLevel(ctx, level, above); err != nil {
+// settle ends the nodes that can end, the deepest first: in a few calls if the store is a
+// [Settler], and what that leaves level by level.
+func (t *tree) settle(ctx context.Context) error {
+	if t.o.c.settler != nil && t.o.planned == nil {
+		if done, err := t.settleAtOnce(ctx); done || err != nil {
 			return err
 		}
-		for i := range level {
-			if n := &level[i]; n.ended() && l > 0 {
-				above[n.parent].mustLook = true
+	}
+	for l, level := range slices.Backward(t.levels) {
+		if err := t.o.settleLevel(ctx, level, l == 0); err != nil {
+			return err
+		}
+		for _, n := range level {
+			if l > 0 && n.ended() {
+				t.parent(l, n).mustLook = true
 			}
 		}
 	}
 	return nil
 }
 
-// settleLevel ends the nodes of one level that can end. above is the level of
-// their parents, or nil.
-func (o *operation) settleLevel(ctx context.Context, level, above []node) error {
+// maySettle reports whether somebody has to look whether n can end. Where children
+// were seen and none ended, each of them is CANCELLING, and whoever ends it looks.
+// Where no child was seen, one may have ended by itself after the work's answer had been
+// recorded because of it.
+func (n *node) maySettle() bool {
+	return n.failed == nil && !n.ended() && (n.mustLook || !n.children)
+}
+
+// settleAtOnce ends the nodes that can end by the store's own means. It reports false if
+// the store declines, fails or answers nonsense: then what is left is for the other way.
+func (t *tree) settleAtOnce(ctx context.Context) (done bool, err error) {
+	o := t.o
+	ask := map[lifecycle.ID]*node{}
+	var ids []lifecycle.ID
+	for l, level := range slices.Backward(t.levels) {
+		for _, n := range level {
+			if !n.maySettle() && ask[n.req.ID] == nil {
+				continue
+			}
+			ask[n.req.ID] = n
+			ids = append(ids, n.req.ID)
+			if l > 0 { // its end may be what the one above waits for
+				if p := t.parent(l, n); p.failed == nil && !p.ended() && !p.passed {
+					ask[p.req.ID] = p
+				}
+			}
+		}
+	}
+	for part := range slices.Chunk(ids, treePages*o.c.opts.PageSize) {
+		made, err := o.c.settler.Settle(ctx, Settlement{IDs: part, Cause: o.now()})
+		if errors.Is(err, errors.ErrUnsupported) {
+			return false, nil
+		}
+		for _, ch := range made {
+			n := ask[ch.Old.ID]
+			want, due := SettleChange(ch.Old, ch.Cause)
+			if n == nil || n.ended() || !due || ch.Old.Validate() != nil || ch.State != want.State || ch.Trigger != want.Trigger {
+				o.failures.fail(fmt.Errorf("cancel: Settle says that request %d went from %v (then %v) to %v by %v", ch.Old.ID, ch.Old.State, ch.Old.Outcome, ch.State, ch.Trigger))
+				return false, nil
+			}
+			o.stored(ctx, &ch)
+			n.req, n.settled = ch.New(), true
+		}
+		if err != nil && ctx.Err() != nil {
+			return false, o.storeError(ctx, err)
+		}
+		if err != nil {
+			return false, nil
+		}
+	}
+	// Whether somebody else has ended the root is what the caller wants to know.
+	if root := t.levels[0][0]; ask[root.req.ID] != nil && !root.ended() {
+		return true, o.reget(ctx, root)
+	}
+	return true, nil
+}
+
+// settleLevel ends the nodes of one level that can end.
+func (o *operation) settleLevel(ctx context.Context, level []*node, root bool) error {
 	var todo []*node
-	for i := range level {
-		// Where children were seen and none ended, each of them is CANCELLING,
-		// and whoever ends it looks. Where no child was seen, one may have ended
-		// by itself after the work's answer had been recorded because of it.
-		if n := &level[i]; n.failed == nil && (n.mustLook || !n.children) {
+	for _, n := range level {
+		if n.maySettle() {
 			todo = append(todo, n)
 		}
 	}
@@ -93,7 +149,7 @@ func (o *operation) settleLevel(ctx context.Context, level, above []node) error 
 		return err
 	}
 	for attempt := 1; len(todo) > 0; attempt++ {
-		if todo, err = o.refresh(ctx, todo, above); err != nil {
+		if todo, err = o.refresh(ctx, todo, root); err != nil {
 			return err
 		}
 		if attempt > o.c.opts.MaxAttempts {
@@ -162,8 +218,7 @@ func (o *operation) withoutLiveChildren(ctx context.Context, nodes []*node) ([]*
 			return len(page) > 0 && q.After.Parent < q.Parents[len(q.Parents)-1], nil
 		}, func(parent lifecycle.ID, err error) error {
 			live[parent] = true // for all that is known
-			at, _ := slices.BinarySearchFunc(nodes, parent, func(n *node, id lifecycle.ID) int { return cmp.Compare(n.req.ID, id) })
-			o.fail(nodes[at], unreadBelow(parent, err))
+			o.fail(nodes[position(nodes, parent)], unreadBelow(parent, err))
 			return nil
 		})
 		if err != nil {
@@ -176,16 +231,16 @@ func (o *operation) withoutLiveChildren(ctx context.Context, nodes []*node) ([]*
 // refresh reads again those nodes that others may have changed in what matters
 // here: whose work had not answered, or that could not be written. It returns
 // the nodes that can be settled now.
-func (o *operation) refresh(ctx context.Context, nodes []*node, above []node) ([]*node, error) {
+func (o *operation) refresh(ctx context.Context, nodes []*node, root bool) ([]*node, error) {
 	var old []*node
 	for _, n := range nodes {
 		if n.stale || due(n.req) == 0 {
 			old = append(old, n)
 		}
 	}
-	if above != nil {
+	if !root {
 		var err error
-		if old, err = o.refreshBelow(ctx, old, above); err != nil {
+		if old, err = o.refreshBelow(ctx, old); err != nil {
 			return nil, err
 		}
 	}
@@ -201,11 +256,11 @@ func (o *operation) refresh(ctx context.Context, nodes []*node, above []node) ([
 
 // refreshBelow reads nodes again through their parents: a few calls however many
 // there are. It returns those of which this does not tell enough.
-func (o *operation) refreshBelow(ctx context.Context, nodes []*node, above []node) ([]*node, error) {
+func (o *operation) refreshBelow(ctx context.Context, nodes []*node) ([]*node, error) {
 	byID, unread := nodesByID(nodes), visits{}
 	var parents []lifecycle.ID
 	for _, n := range nodes {
-		parents = append(parents, above[n.parent].req.ID)
+		parents = append(parents, n.req.Parent)
 	}
 	slices.Sort(parents)
 	for part := range slices.Chunk(slices.Compact(parents), o.c.opts.PageSize) {
@@ -239,7 +294,7 @@ func (o *operation) refreshBelow(ctx context.Context, nodes []*node, above []nod
 		}
 		// It is no longer CANCELLING. If its work had answered, it can only have
 		// ended as it was due.
-		if due(n.req) == 0 || unread.has(above[n.parent].req.ID) {
+		if due(n.req) == 0 || unread.has(n.req.Parent) {
 			return false
 		}
 		n.stale = false

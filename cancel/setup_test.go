@@ -181,3 +181,140 @@ func sorted[E ~int64](s []E) []E {
 func fire(ctx context.Context, repo cancel.Repository, id lifecycle.ID, t lifecycle.Trigger) (lifecycle.Request, error) {
 	return cancel.New(repo, nil).Transition(ctx, cancel.Order{ID: id}, t)
 }
+
+// levelwise declines to walk trees.
+type levelwise struct{ *memrepo.Repo }
+
+func (levelwise) CancelTree(context.Context, cancel.TreeCancel) (cancel.TreePage, error) {
+	return cancel.TreePage{}, errors.ErrUnsupported
+}
+
+func (levelwise) Settle(context.Context, cancel.Settlement) ([]cancel.Change, error) {
+	return nil, errors.ErrUnsupported
+}
+
+// walking has CancelTree and Settle over the three methods of a store, with calls of it
+// in between, as a database with several statements has. It lacks all else.
+type walking struct{ cancel.Repository }
+
+func (w walking) CancelTree(ctx context.Context, c cancel.TreeCancel) (page cancel.TreePage, err error) {
+	todo, n := slices.Clone(c.From), 0
+	for at := 0; at < len(todo); at++ {
+		for {
+			q := cancel.ChildQuery{Parents: []lifecycle.ID{todo[at].Parent}, States: lifecycle.Live, After: todo[at], Limit: c.Limit - n + 1}
+			rs, err := w.Children(ctx, q)
+			if err != nil || len(rs) == 0 {
+				if err != nil {
+					return page, err
+				}
+				break
+			}
+			for _, r := range rs {
+				if n == c.Limit {
+					page.Rest = todo[at:]
+					return page, nil
+				}
+				ch := cancel.Change{Old: r, State: r.State, Outcome: r.Outcome, CheckedIn: r.CheckedIn, Attempt: r.Attempt}
+				for d := range cancel.Decisions() {
+					if d.Kind == r.Kind && d.From == r.State {
+						ch.Trigger, ch.State, ch.Outcome, ch.Cause = lifecycle.TriggerCancel, d.State, d.Outcome, c.Cause
+						if d.State == lifecycle.StateCancelling {
+							ch.CheckedIn = c.Cause.Time
+						}
+					}
+				}
+				if ch.State != r.State {
+					made, err := w.Apply(ctx, []cancel.Change{ch})
+					if err != nil {
+						return page, err
+					}
+					if !made[0] {
+						break // somebody else was quicker: read it again
+					}
+				}
+				n++
+				todo[at].ID = r.ID
+				if c.All || ch.State != lifecycle.StateCancelled {
+					page.Changes = append(page.Changes, ch)
+				} else {
+					page.Cancelled++
+				}
+				if r.Kind.HasChildren() && r.State.Valid() {
+					todo = append(todo, cancel.Cursor{Parent: r.ID})
+				}
+			}
+		}
+	}
+	return page, nil
+}
+
+func (w walking) Settle(ctx context.Context, s cancel.Settlement) (changes []cancel.Change, err error) {
+	asked := map[lifecycle.ID]bool{}
+	for _, id := range s.IDs {
+		asked[id] = true
+	}
+	for _, id := range s.IDs {
+		for asked[id] {
+			r, err := w.Get(ctx, id)
+			if errors.Is(err, cancel.ErrNotFound) {
+				break
+			}
+			if err != nil {
+				return changes, err
+			}
+			live, err := w.Children(ctx, cancel.ChildQuery{Parents: []lifecycle.ID{id}, States: lifecycle.Live, Limit: 1})
+			if err != nil {
+				return changes, err
+			}
+			ch, due := cancel.SettleChange(r, s.Cause)
+			if !due || len(live) > 0 {
+				break
+			}
+			made, err := w.Apply(ctx, []cancel.Change{ch})
+			if err != nil {
+				return changes, err
+			}
+			if made[0] {
+				changes = append(changes, ch)
+			}
+			id = r.Parent
+		}
+	}
+	return changes, nil
+}
+
+// snapshots is walking, but reads the whole tree before it writes to it, as one statement of
+// a database does: it misses children that are submitted meanwhile.
+type snapshots struct{ walking }
+
+func (s snapshots) CancelTree(ctx context.Context, c cancel.TreeCancel) (cancel.TreePage, error) {
+	var found []lifecycle.Request
+	todo := slices.Clone(c.From)
+	for at := 0; at < len(todo); at++ {
+		q := cancel.ChildQuery{Parents: []lifecycle.ID{todo[at].Parent}, States: lifecycle.Live, After: todo[at], Limit: 1000}
+		rs, err := s.Children(ctx, q)
+		if err != nil {
+			return cancel.TreePage{}, err
+		}
+		for _, r := range rs {
+			if found = append(found, r); r.Kind.HasChildren() {
+				todo = append(todo, cancel.Cursor{Parent: r.ID})
+			}
+		}
+	}
+	all := walking{&fake{Repository: s.Repository, children: func(_ context.Context, q cancel.ChildQuery) (page []lifecycle.Request, err error) {
+		for _, r := range found {
+			if r.Parent == q.Parents[0] && r.ID > q.After.ID && len(page) < q.Limit {
+				now, err := s.Get(ctx, r.ID) // the row as it is when it is written
+				if err != nil {
+					return nil, err
+				}
+				if lifecycle.Live.Has(now.State) {
+					page = append(page, now)
+				}
+			}
+		}
+		return page, nil
+	}}}
+	return all.CancelTree(ctx, c)
+}

@@ -20,6 +20,7 @@ type torn struct {
 	rows   []lifecycle.ID
 	below  []lifecycle.ID
 	listed bool // the lister fails
+	trees  bool // it walks trees
 }
 
 func (s torn) tear(r lifecycle.Request) lifecycle.Request {
@@ -52,6 +53,20 @@ func (s torn) Children(ctx context.Context, q cancel.ChildQuery) ([]lifecycle.Re
 	return page, err
 }
 
+func (s torn) CancelTree(ctx context.Context, c cancel.TreeCancel) (cancel.TreePage, error) {
+	if !s.trees {
+		return cancel.TreePage{}, errors.ErrUnsupported
+	}
+	return walking{struct{ cancel.Repository }{s}}.CancelTree(ctx, c)
+}
+
+func (s torn) Settle(ctx context.Context, c cancel.Settlement) ([]cancel.Change, error) {
+	if !s.trees {
+		return nil, errors.ErrUnsupported
+	}
+	return walking{struct{ cancel.Repository }{s}}.Settle(ctx, c)
+}
+
 func (s torn) CancelChildren(context.Context, cancel.ChildCancel) (cancel.ChildPage, error) {
 	return cancel.ChildPage{}, errors.ErrUnsupported
 }
@@ -75,10 +90,10 @@ func TestUnreadable(t *testing.T) {
 	t.Parallel()
 	for _, pageSize := range []int{1, 2, 1000} {
 		for id := lifecycle.ID(2); id <= 7; id++ {
-			for _, plain := range []bool{false, true} {
+			for _, way := range []string{"plain", "levels", "trees"} {
 				for _, below := range []bool{false, true} {
-					name := fmt.Sprintf("request %d, below %v, plain %v, pages of %d", id, below, plain, pageSize)
-					s := torn{Repo: newRepo(t, tornTree)}
+					name := fmt.Sprintf("request %d, below %v, %s, pages of %d", id, below, way, pageSize)
+					s := torn{Repo: newRepo(t, tornTree), trees: way == "trees"}
 					if below {
 						if s.below = []lifecycle.ID{id}; id != 3 && id != 5 {
 							continue
@@ -87,7 +102,7 @@ func TestUnreadable(t *testing.T) {
 						s.rows = []lifecycle.ID{id}
 					}
 					var store cancel.Repository = s
-					if plain {
+					if way == "plain" {
 						store = struct{ cancel.Repository }{s}
 					}
 					c := cancel.New(store, &cancel.Options{PageSize: pageSize})

@@ -21,32 +21,15 @@ func (m *Repo) CancelChildren(ctx context.Context, c cancel.ChildCancel) (cancel
 		return cancel.ChildPage{}, err
 	}
 	var page cancel.ChildPage
-	entered := microseconds(c.Cause.Time)
 	n := 0
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for rec := range m.children(c.Query) {
 		page.Last = cancel.Cursor{Parent: rec.parent, ID: rec.id}
-		if d := decisions[rec.kind][rec.state]; d.State == 0 { // CANCELLING already
-			r := rec.request()
-			page.Changes = append(page.Changes, cancel.Change{Old: r, State: r.State, Outcome: r.Outcome, CheckedIn: r.CheckedIn, Attempt: r.Attempt})
+		if ch, listed := m.cancelChild(rec, &c.Cause, c.All); listed {
+			page.Changes = append(page.Changes, ch)
 		} else {
-			ch := cancel.Change{Trigger: lifecycle.TriggerCancel, State: d.State, Outcome: d.Outcome, Attempt: int(rec.attempt), Cause: c.Cause}
-			listed := c.All || d.State == lifecycle.StateCancelling
-			if listed {
-				ch.Old = rec.request()
-			}
-			m.set(rec, d.State, d.Outcome)
-			if d.State == lifecycle.StateCancelling {
-				rec.checkedIn = entered
-			}
-			m.keep(rec, &c.Cause)
-			if listed {
-				ch.CheckedIn = rec.request().CheckedIn
-				page.Changes = append(page.Changes, ch)
-			} else {
-				page.Cancelled++
-			}
+			page.Cancelled++
 		}
 		if n++; n == c.Query.Limit {
 			page.More = true
@@ -54,4 +37,26 @@ func (m *Repo) CancelChildren(ctx context.Context, c cancel.ChildCancel) (cancel
 		}
 	}
 	return page, nil
+}
+
+// cancelChild cancels rec, which is live. It returns the change, and whether that has to be
+// listed.
+func (m *Repo) cancelChild(rec *record, cause *cancel.Cause, all bool) (ch cancel.Change, listed bool) {
+	d := decisions[rec.kind][rec.state]
+	if d.State == 0 { // CANCELLING already
+		r := rec.request()
+		return cancel.Change{Old: r, State: r.State, Outcome: r.Outcome, CheckedIn: r.CheckedIn, Attempt: r.Attempt}, true
+	}
+	if listed = all || d.State == lifecycle.StateCancelling; listed {
+		ch = cancel.Change{Old: rec.request(), Trigger: lifecycle.TriggerCancel, State: d.State, Outcome: d.Outcome, Attempt: int(rec.attempt), Cause: *cause}
+	}
+	m.set(rec, d.State, d.Outcome)
+	if d.State == lifecycle.StateCancelling {
+		rec.checkedIn = microseconds(cause.Time)
+	}
+	m.keep(rec, cause)
+	if listed {
+		ch.CheckedIn = rec.request().CheckedIn
+	}
+	return ch, listed
 }

@@ -1,8 +1,9 @@
 // Package memrepo is a [cancel.Repository] in memory: the default for a scheduler
 // that keeps its requests in one process, and for tests and demonstrations.
 //
-// It has all capabilities: [cancel.ChildCanceller], [cancel.ParentEnder],
-// [cancel.CancellingLister] and [cancel.CauseReader]. To work without them, hide them:
+// It has all capabilities: [cancel.TreeCanceller], [cancel.ChildCanceller],
+// [cancel.Settler], [cancel.ParentEnder], [cancel.CancellingLister] and
+// [cancel.CauseReader]. To work without them, hide them:
 //
 //	plain := struct{ cancel.Repository }{repo}
 //
@@ -57,7 +58,9 @@ type kids struct {
 const never = math.MinInt64
 
 var (
+	_ cancel.TreeCanceller    = (*Repo)(nil)
 	_ cancel.ChildCanceller   = (*Repo)(nil)
+	_ cancel.Settler          = (*Repo)(nil)
 	_ cancel.ParentEnder      = (*Repo)(nil)
 	_ cancel.CancellingLister = (*Repo)(nil)
 	_ cancel.CauseReader      = (*Repo)(nil)
