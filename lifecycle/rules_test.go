@@ -1,6 +1,7 @@
 package lifecycle_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -86,6 +87,22 @@ func TestRulesGolden(t *testing.T) {
 		fmt.Fprintf(&b, "%-21s  %-16s  %-21s  %-10s  %s\n", r.From, r.Trigger, r.To, r.Source, r.Kinds)
 	}
 	golden(t, "rules.txt", b.String())
+}
+
+// A rule is written to JSON and read back.
+func TestRuleJSON(t *testing.T) {
+	t.Parallel()
+	for want := range lifecycle.Rules() {
+		text, err := json.Marshal(want)
+		var got lifecycle.Rule
+		if err2 := json.Unmarshal(text, &got); err != nil || err2 != nil || got != want {
+			t.Errorf("%+v is %s in JSON and comes back as %+v: %v, %v", want, text, got, err, err2)
+		}
+	}
+	text, err := json.Marshal(lifecycle.Rule{})
+	if want := `{"kinds":"","from":"","trigger":"","to":"","source":""}`; string(text) != want || err != nil {
+		t.Errorf("Marshal(Rule{}) = %s, %v, want %s", text, err, want)
+	}
 }
 
 func TestTwoRulesForOneQuestionPanic(t *testing.T) {
@@ -236,7 +253,7 @@ func TestEveryStateIsReachable(t *testing.T) {
 	const every = lifecycle.Live | lifecycle.Terminal
 	var union lifecycle.StateSet
 	for k := range lifecycle.Kinds() {
-		got := reach(k, lifecycle.Submitted, anyTrigger)
+		got := reach(k, lifecycle.Initial, anyTrigger)
 		union |= got
 		if want := every &^ outOfReach[k]; got != want {
 			t.Errorf("%v never reaches %v, want %v", k, every&^got, every&^want)
@@ -329,6 +346,11 @@ func TestDecisionDoesNotAllocate(t *testing.T) {
 		},
 		"Next, undeclared": func(d decision) { sink, _ = lifecycle.Next(d.kind, 200, d.trigger) },
 		"Transition":       func(d decision) { sink, _ = lifecycle.Transition(d.kind, d.state, d.trigger) },
+		"Advance": func(d decision) {
+			if d.trigger != lifecycle.TriggerCancel && d.state != lifecycle.StateCancelling { // an error allocates
+				sink, _ = lifecycle.Advance(d.kind, d.state, d.trigger)
+			}
+		},
 		"RuleFor": func(d decision) {
 			r, _ := lifecycle.RuleFor(d.kind, d.state, d.trigger)
 			sink = r.To
@@ -353,7 +375,7 @@ func TestDecisionDoesNotAllocate(t *testing.T) {
 // The race detector is the judge here: all of it may be used at once.
 func TestRulesConcurrentSafe(t *testing.T) {
 	t.Parallel()
-	wantDiagram := lifecycle.Mermaid()
+	wantDiagram := lifecycle.Diagram{}.Mermaid()
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
@@ -369,7 +391,7 @@ func TestRulesConcurrentSafe(t *testing.T) {
 					t.Errorf("Fire of %v: %v", k, err)
 				}
 			}
-			if lifecycle.Mermaid() != wantDiagram {
+			if (lifecycle.Diagram{}).Mermaid() != wantDiagram {
 				t.Error("Mermaid gave another diagram")
 			}
 		})
