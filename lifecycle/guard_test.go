@@ -67,6 +67,19 @@ func TestGuards(t *testing.T) {
 	}
 }
 
+// A guard is for one state and one trigger: it is not asked about the same trigger in
+// another state.
+func TestGuardsAreForOneState(t *testing.T) {
+	t.Parallel()
+	guard := lifecycle.Guard{From: lifecycle.StateCompleted, Trigger: lifecycle.TriggerCancel, Met: func(context.Context, ...any) bool { return false }}
+	for s := range (lifecycle.Live &^ lifecycle.SetOf(lifecycle.StateCompleted)).All() {
+		sm := lifecycle.NewMachine(lifecycle.KindChild, s, guard)
+		if err := sm.FireCtx(t.Context(), lifecycle.TriggerCancel); err != nil {
+			t.Errorf("Fire(cancel) in %v = %v, but the guard is for COMPLETED", s, err)
+		}
+	}
+}
+
 // Of two guards for one transition both have to be met.
 func TestTwoGuards(t *testing.T) {
 	t.Parallel()

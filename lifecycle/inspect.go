@@ -13,10 +13,10 @@ import (
 
 // transitions returns how many transitions, with guards or without, a state has for
 // a trigger.
-func transitions(state *stateless.StateConfiguration, t stateless.Trigger) int {
+func transitions(state *stateless.StateConfiguration, t Trigger) int {
 	representation := field(reflect.ValueOf(state), "sr")
 	byTrigger := field(representation, "TriggerBehaviours")
-	if byTrigger.Kind() != reflect.Map || byTrigger.Type().Key() != reflect.TypeFor[stateless.Trigger]() || t == nil {
+	if byTrigger.Kind() != reflect.Map || byTrigger.Type().Key() != reflect.TypeFor[stateless.Trigger]() {
 		return 0
 	}
 	list := byTrigger.MapIndex(reflect.ValueOf(t))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/qmuntal/stateless"
 
@@ -89,8 +90,8 @@ func (m *memory) write(ctx context.Context, to stateless.State) error {
 // trigger that a rule has: guards are given to Configure. Configure panics if a guard
 // belongs to no rule for kind k, or has no function; and if sm has a transition for a
 // state and a trigger of a rule already, because the caller has added it or has
-// called Configure before. If the caller adds one afterwards, Fire panics instead of
-// making the transition.
+// called Configure before. If the caller adds one afterwards, Fire panics when the
+// transition would be made for the first time.
 //
 // The caller decides how sm stores its state and when it fires. If an exit action
 // fires a trigger on sm itself, a queuing machine handles it after the transition. A
@@ -119,12 +120,17 @@ func Configure(sm *stateless.StateMachine, k Kind, guards ...Guard) {
 			from.Permit(r.Trigger, r.To, met...)
 		}
 	}
+	var checked [numStates]atomic.Uint32 // the triggers by which the machine has left a state, as bits
 	sm.OnTransitioning(func(_ context.Context, move stateless.Transition) {
 		s, _ := move.Source.(State)
 		t, _ := move.Trigger.(Trigger)
-		if _, ruled := Next(k, s, t); ruled && transitions(sm.Configure(s), t) > 1 {
+		if _, ruled := Next(k, s, t); !ruled || checked[s].Load()>>t&1 == 1 {
+			return
+		}
+		if transitions(sm.Configure(s), t) > 1 {
 			misuse("the machine has a transition for %v by %v beside the rule's; NewMachine and Configure take the caller's guards", s, t)
 		}
+		checked[s].Or(1 << t)
 	})
 	if handlesUnhandled(sm) {
 		return

@@ -9,10 +9,10 @@ import (
 // stored and printed is its name.
 //
 // The zero State is none: it encodes as the empty text, or as NULL in a database.
-// It is the right value of a [Request]'s Outcome that is not known, but no request
-// that can be worked with is in it. A store returns it for a row whose state it
-// cannot read, for example because a newer version of this module wrote it. (ESS's
-// UNKNOWN is not a stage in the life of a request, and has no State here.)
+// It is the Outcome of a [Request] that has none yet; but no request that can be
+// worked with is in it. A store returns it as the State of a row that it cannot
+// read, for example because a newer version of this module wrote it. (ESS's UNKNOWN
+// is not a stage in the life of a request, and has no State here.)
 type State uint8
 
 const (
