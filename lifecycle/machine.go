@@ -30,7 +30,9 @@ type Guard struct {
 // and is fired by one goroutine at a time. If an exit action fires another trigger
 // on it, that trigger comes first: the transition whose action this was is refused
 // with [esserrors.CodeConflict], and the state is the one that the other trigger led
-// to. So a cancel that is fired while a transition is under way is not lost.
+// to. So a cancel that is fired while a transition is under way is not lost. (Give
+// such an action to OnExitWith: one that OnExit is given runs for the other trigger
+// too, and so calls itself.)
 func NewMachine(k Kind, s State, guards ...Guard) *stateless.StateMachine {
 	m := &memory{state: s}
 	m.machine = stateless.NewStateMachineWithExternalStorage(m.read, m.write, stateless.FiringImmediate)
@@ -94,10 +96,12 @@ func (m *memory) write(ctx context.Context, to stateless.State) error {
 // transition would be made for the first time.
 //
 // The caller decides how sm stores its state and when it fires. If an exit action
-// fires a trigger on sm itself, a queuing machine handles it after the transition. A
-// machine that fires immediately handles it first; then the transition under way
-// writes its own state, and the storage has to refuse that: the state is not the
-// Source any more that OnTransitioning was called with. [NewMachine] does so.
+// fires a trigger on sm itself, a queuing machine handles it after the transition,
+// and an error of it comes out of the outer Fire. A machine that fires immediately
+// handles it first; then the transition under way writes its own state. The storage
+// has to refuse that write, because the state is no longer the Source that
+// OnTransitioning was called with. The storage of [NewMachine] does; the one that
+// stateless.NewStateMachineWithMode has does not.
 func Configure(sm *stateless.StateMachine, k Kind, guards ...Guard) {
 	checkGuards(k, guards)
 	for _, r := range rules {
