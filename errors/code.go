@@ -86,7 +86,7 @@ func (c Code) AppendText(b []byte) ([]byte, error) {
 	return append(b, codeTexts[c]...), nil
 }
 
-// MarshalText implements [encoding.TextMarshaler].
+// MarshalText implements [encoding.TextMarshaler] with what AppendText appends.
 func (c Code) MarshalText() ([]byte, error) { return c.AppendText(nil) }
 
 // UnmarshalText implements [encoding.TextUnmarshaler]. It accepts exactly the

@@ -12,8 +12,9 @@
 //
 // # Asking
 //
-// Every failure has a [Code]. A Code is itself an error, so the standard
-// library answers the usual question:
+// Every failure has a [Code], unless it is the caller's own context that ended
+// ([Stopped]). A Code is itself an error, so the standard library answers the usual
+// question:
 //
 //	if errors.Is(err, esserrors.CodeConflict) {
 //		return "somebody else was at it: try again"

@@ -88,8 +88,8 @@ func (e *Error) Is(target error) bool {
 }
 
 // As sets a target of type *[Code] to the code of e and reports whether there is
-// one. For a target of every other type, but for one of this package, it finds
-// what the standard library's errors.As finds in the cause.
+// one. It never sets a target of type **[Error]. For every other target it does what
+// the standard library's errors.As does with the cause.
 func (e *Error) As(target any) bool {
 	if e == nil {
 		return false

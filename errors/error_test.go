@@ -231,6 +231,10 @@ func TestErrorIs(t *testing.T) {
 		if e.Is(nil) || e.Is(errCause) {
 			t.Errorf("Error{%v}.Is holds for a foreign target", have)
 		}
+		var other *esserrors.Error
+		if wraps := (&esserrors.Error{Code: have, Err: e}); wraps.As(&other) {
+			t.Errorf("As finds %v in the cause of another Error", other)
+		}
 		as, ok := errors.AsType[esserrors.Code](e)
 		if ok != have.Valid() || ok && as != have {
 			t.Errorf("errors.AsType[Code](Error{%v}) = %v, %v", have, as, ok)

@@ -121,7 +121,7 @@ func TestREADMEGenerated(t *testing.T) {
 	text := read(t, "../README.md")
 	want := text
 	for name, content := range map[string]string{
-		"diagram": "```mermaid\n" + lifecycle.Mermaid(lifecycle.KindChild) + "```\n",
+		"diagram": "```mermaid\n" + lifecycle.Diagram{Kinds: []lifecycle.Kind{lifecycle.KindChild}}.Mermaid() + "```\n",
 		"table":   cancelTable(),
 		"errors":  errorTable(),
 	} {

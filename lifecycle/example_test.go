@@ -123,16 +123,25 @@ func ExampleNewMachine() {
 	// pause: unsupported state: Operation "pause" is not supported for a CHILD request in state CANCELLING
 }
 
-// A machine of one's own, with its state kept elsewhere and an action.
+// A machine of one's own keeps its state elsewhere. It writes only if the state is
+// still the one that the transition leaves.
 func ExampleConfigure() {
 	ctx := context.Background()
 	row := lifecycle.Request{ID: 42, Kind: lifecycle.KindChild, State: lifecycle.StateReady}
 
+	var leaves stateless.State
 	machine := stateless.NewStateMachineWithExternalStorage(
 		func(context.Context) (stateless.State, error) { return row.State, nil },
-		func(_ context.Context, s stateless.State) error { row.State = s.(lifecycle.State); return nil },
+		func(_ context.Context, to stateless.State) error {
+			if row.State != leaves {
+				return esserrors.Conflict("write", int64(row.ID), "The state has changed.", nil)
+			}
+			row.State = to.(lifecycle.State)
+			return nil
+		},
 		stateless.FiringImmediate,
 	)
+	machine.OnTransitioning(func(_ context.Context, t stateless.Transition) { leaves = t.Source })
 	lifecycle.Configure(machine, row.Kind)
 	machine.Configure(lifecycle.StateRunning).OnEntry(func(context.Context, ...any) error {
 		fmt.Println("started", row.ID)
@@ -145,34 +154,59 @@ func ExampleConfigure() {
 	// <nil> RUNNING
 }
 
-func ExampleMermaid() {
-	for line := range strings.Lines(lifecycle.Mermaid(lifecycle.KindChild)) {
-		if strings.Contains(line, "CANCELL") {
-			fmt.Print(line)
-		}
-	}
+// What is being published is not cancelled.
+func ExampleGuard() {
+	ctx := context.Background()
+	publishing := true
+	published := func(context.Context, ...any) bool { return !publishing }
+	machine := lifecycle.NewMachine(lifecycle.KindChild, lifecycle.StateCompleted,
+		lifecycle.Guard{From: lifecycle.StateCompleted, Trigger: lifecycle.TriggerCancel, Met: published})
+
+	err := machine.FireCtx(ctx, lifecycle.TriggerCancel)
+	fmt.Println(errors.Is(err, esserrors.CodeUnsupportedState), machine.MustState())
+	publishing = false
+	fmt.Println(machine.FireCtx(ctx, lifecycle.TriggerCancel), machine.MustState())
 	// Output:
+	// true COMPLETED
+	// <nil> CANCELLING
+}
+
+// A scheduler that has a queue, and neither validates, holds, expires nor retries.
+func ExampleDiagram_Mermaid() {
+	fmt.Print(lifecycle.Diagram{
+		Kinds: []lifecycle.Kind{lifecycle.KindChild},
+		Without: lifecycle.SetOf(
+			lifecycle.StatePendingValidation, lifecycle.StateBlocked, lifecycle.StateHold, lifecycle.StateExpired,
+			lifecycle.StateErrorAutoRetry, lifecycle.StateErrorManualRecovery,
+		),
+	}.Mermaid())
+	// Output:
+	// stateDiagram-v2
+	//     [*] --> WAIT
+	//     WAIT --> READY: dispatch
 	//     WAIT --> CANCELLED: cancel
+	//     READY --> RUNNING: start
 	//     READY --> CANCELLED: cancel
+	//     RUNNING --> COMPLETED: complete
 	//     RUNNING --> CANCELLING: cancel
+	//     RUNNING --> ERROR: fail
 	//     COMPLETED --> CANCELLING: cancel
-	//     BLOCKED --> CANCELLED: cancel
-	//     HOLD --> CANCELLED: cancel
+	//     COMPLETED --> WARNING: warn
+	//     COMPLETED --> SUCCEEDED: succeed
 	//     CANCELLING --> CANCELLING: cancel
 	//     CANCELLING --> CANCELLED: acknowledge, force
 	//     CANCELLING --> ERROR: fail
 	//     CANCELLING --> WARNING: warn
 	//     CANCELLING --> SUCCEEDED: succeed
-	//     PAUSED --> CANCELLED: cancel
-	//     PENDING_VALIDATION --> CANCELLED: cancel
-	//     SCHEDULE_ENDED --> CANCELLED: cancel
-	//     ERROR_AUTO_RETRY --> CANCELLED: cancel
-	//     ERROR_MANUAL_RECOVERY --> CANCELLED: cancel
 	//     CANCELLED --> [*]
+	//     ERROR --> [*]
+	//     WARNING --> [*]
+	//     SUCCEEDED --> [*]
 }
 
-func ExampleDOT() {
-	for line := range strings.Lines(lifecycle.DOT(lifecycle.KindParent)) {
+func ExampleDiagram_DOT() {
+	parents := lifecycle.Diagram{Kinds: []lifecycle.Kind{lifecycle.KindParent}}
+	for line := range strings.Lines(parents.DOT()) {
 		if strings.Contains(line, "SCHEDULE_ENDED") {
 			fmt.Println(strings.TrimSpace(line))
 		}
@@ -253,7 +287,7 @@ func ExampleKindSet_All() {
 func ExampleStateSet() {
 	waiting := lifecycle.Pending &^ lifecycle.SetOf(lifecycle.StateHold, lifecycle.StatePaused)
 	fmt.Println(waiting.Len())
-	fmt.Println(waiting & lifecycle.Submitted)
+	fmt.Println(waiting & lifecycle.Initial)
 	// Output:
 	// 7
 	// WAIT, PENDING_VALIDATION
@@ -302,10 +336,12 @@ func ExampleState_UnmarshalText() {
 func ExampleState_Scan() {
 	var s lifecycle.State
 	fmt.Println(s.Scan([]byte("ERROR_AUTO_RETRY")), s)
-	fmt.Println(s.Scan(nil)) // NULL
+	fmt.Println(s.Scan("THROTTLED"), s) // of a newer version
+	fmt.Println(s.Scan(nil), s)         // NULL
 	// Output:
 	// <nil> ERROR_AUTO_RETRY
-	// lifecycle: cannot scan <nil> into a State
+	// lifecycle: "THROTTLED" is not the name of a State ERROR_AUTO_RETRY
+	// <nil> State(0)
 }
 
 func ExampleState_Value() {

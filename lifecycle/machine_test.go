@@ -3,6 +3,7 @@ package lifecycle_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -17,7 +18,7 @@ var machines = []struct {
 	name string
 	make func(lifecycle.Kind, lifecycle.State) *stateless.StateMachine
 }{
-	{"NewMachine", lifecycle.NewMachine},
+	{"NewMachine", func(k lifecycle.Kind, s lifecycle.State) *stateless.StateMachine { return lifecycle.NewMachine(k, s) }},
 	{"Configure, queued", func(k lifecycle.Kind, s lifecycle.State) *stateless.StateMachine {
 		sm := stateless.NewStateMachine(s)
 		lifecycle.Configure(sm, k)
@@ -159,23 +160,62 @@ func TestMachineActionErrorPassesThrough(t *testing.T) {
 	}
 }
 
-// A machine of the caller's may hold values that are no states and be fired
-// with what is no trigger, such as an untyped constant. It rejects them.
+// A machine of the caller's may hold values that are no states and be fired with what
+// is no trigger, such as an untyped constant. It rejects them, and prints them as they
+// are.
 func TestMachineRejectsForeignValues(t *testing.T) {
 	t.Parallel()
 	const kind = lifecycle.KindParent
+	type lease string
 
 	sm := lifecycle.NewMachine(kind, lifecycle.StateWait)
-	for _, trigger := range []any{"cancel", int(lifecycle.TriggerCancel), lifecycle.StateWait, nil} {
-		wantUnsupported(t, sm.FireCtx(t.Context(), trigger), kind, lifecycle.StateWait, 0)
+	for _, trigger := range []any{"cancel", int(lifecycle.TriggerCancel), lifecycle.StateWait, lease("renew"), nil} {
+		wantRefused(t, sm.FireCtx(t.Context(), trigger), kind, lifecycle.StateWait, trigger)
 	}
 	if got := sm.MustState(); got != lifecycle.StateWait {
 		t.Errorf("state = %v, want WAIT", got)
 	}
-
-	for _, state := range []any{"WAIT", int(lifecycle.StateWait), nil} {
+	for _, state := range []any{"LEASED", int(lifecycle.StateWait), lease("held"), nil} {
 		sm := stateless.NewStateMachineWithMode(state, stateless.FiringImmediate)
 		lifecycle.Configure(sm, kind)
-		wantUnsupported(t, sm.FireCtx(t.Context(), lifecycle.TriggerCancel), kind, 0, lifecycle.TriggerCancel)
+		wantRefused(t, sm.FireCtx(t.Context(), lifecycle.TriggerCancel), kind, state, lifecycle.TriggerCancel)
+		wantRefused(t, sm.FireCtx(t.Context(), "renew"), kind, state, "renew")
+	}
+}
+
+// wantRefused checks the error of a trigger that is not permitted, whatever the types
+// of state and trigger are.
+func wantRefused(t *testing.T, err error, k lifecycle.Kind, state, trigger any) {
+	t.Helper()
+	e, ok := errors.AsType[*esserrors.Error](err)
+	if !ok || !errors.Is(err, esserrors.CodeUnsupportedState) || e.Kind != k.String() || e.State != fmt.Sprint(state) || e.Op != fmt.Sprint(trigger) {
+		t.Errorf("%v in %v by %v: error %+v", k, state, trigger, err)
+	}
+}
+
+// States and triggers of the caller's own go together with the rules.
+func TestMachineWithStatesOfItsOwn(t *testing.T) {
+	t.Parallel()
+	for _, m := range machines[:2] { // the third stores nothing but a State
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			sm := m.make(lifecycle.KindChild, lifecycle.StateReady)
+			sm.Configure(lifecycle.StateReady).Permit("lease", "LEASED")
+			sm.Configure("LEASED").Permit(lifecycle.TriggerStart, lifecycle.StateRunning)
+			sm.Configure("UPLOADING").SubstateOf(lifecycle.StateRunning) // has the rules of RUNNING
+			sm.Configure(lifecycle.StateRunning).Permit("upload", "UPLOADING")
+			for _, step := range []struct{ trigger, to any }{
+				{"lease", "LEASED"},
+				{lifecycle.TriggerStart, lifecycle.StateRunning},
+				{"upload", "UPLOADING"},
+				{lifecycle.TriggerCancel, lifecycle.StateCancelling},
+				{lifecycle.TriggerCancel, lifecycle.StateCancelling},
+				{lifecycle.TriggerAcknowledge, lifecycle.StateCancelled},
+			} {
+				if err := sm.FireCtx(t.Context(), step.trigger); err != nil || sm.MustState() != step.to {
+					t.Fatalf("Fire(%v) = %v in %v, want %v", step.trigger, err, sm.MustState(), step.to)
+				}
+			}
+		})
 	}
 }

@@ -7,38 +7,13 @@ import (
 	esserrors "example.com/ess/errors"
 )
 
-// A Source says where a rule comes from.
-type Source uint8
-
-const (
-	_ Source = iota // a rule has to say
-
-	// SourceSpec is the specification of the cancel operation.
-	SourceSpec
-	// SourceDocumented is other public documentation of ESS.
-	SourceDocumented
-	// SourceDecision is a decision of this package, where nothing public says.
-	SourceDecision
-
-	numSources
-)
-
-var sourceNames = [numSources]string{
-	SourceSpec:       "spec",
-	SourceDocumented: "documented",
-	SourceDecision:   "decision",
-}
-
-// String returns "spec", "documented" or "decision".
-func (s Source) String() string { return enumString(s, sourceNames[:], "Source") }
-
 // A Rule permits one transition to requests of some kinds.
 type Rule struct {
-	Kinds   KindSet
-	From    State
-	Trigger Trigger
-	To      State // equal to From where a trigger is accepted and changes nothing
-	Source  Source
+	Kinds   KindSet `json:"kinds"`
+	From    State   `json:"from"`
+	Trigger Trigger `json:"trigger"`
+	To      State   `json:"to"` // equal to From where a trigger is accepted and changes nothing
+	Source  Source  `json:"source"`
 }
 
 const (
@@ -182,23 +157,14 @@ func Next(k Kind, s State, t Trigger) (State, bool) {
 func Transition(k Kind, s State, t Trigger) (State, error) {
 	to, ok := Next(k, s, t)
 	if !ok {
-		return 0, esserrors.UnsupportedState(t.String(), 0, k.String(), s.String())
+		return 0, unsupported(k, s, t)
 	}
 	return to, nil
 }
 
-// Advance is like [Transition], but for what a scheduler does to a request by
-// itself: it refuses [TriggerCancel], and every trigger once the request is
-// CANCELLING, which only package cancel ends (decision).
-//
-// Whether a request that is going to end has a live child is not for Advance to
-// see.
-func Advance(k Kind, s State, t Trigger) (State, error) {
-	to, ok := Next(k, s, t)
-	if !ok || s == StateCancelling || t == TriggerCancel {
-		return 0, esserrors.UnsupportedState(t.String(), 0, k.String(), s.String())
-	}
-	return to, nil
+// unsupported returns the error of a trigger that is not permitted.
+func unsupported(k Kind, s State, t Trigger) error {
+	return esserrors.UnsupportedState(t.String(), 0, k.String(), s.String())
 }
 
 // RuleFor returns the rule that permits t to a request of kind k in state s. It
@@ -222,24 +188,4 @@ func Permitted(k Kind, s State) iter.Seq[Trigger] {
 			}
 		}
 	}
-}
-
-// Executes reports whether work of its own may execute for a request of kind k in
-// state s. A cancel has to wait for such work to acknowledge.
-func Executes(k Kind, s State) bool { return k.RunsWork() && Executing.Has(s) }
-
-// AdmitsChildren reports whether a request of kind k in state s admits a new
-// child: k has children and s is one of [Admitting] (decision).
-//
-// A scheduler inserts a child only if, in the same atomic step, its parent
-// admits one. Once a cancel has fenced a parent, it admits none.
-func AdmitsChildren(k Kind, s State) bool { return k.HasChildren() && Admitting.Has(s) }
-
-// Admit returns nil if the parent admits a new child, as [AdmitsChildren] says, and
-// otherwise the error with [esserrors.CodeUnsupportedState] for who submits one.
-func Admit(parent Request) error {
-	if AdmitsChildren(parent.Kind, parent.State) {
-		return nil
-	}
-	return esserrors.UnsupportedState("submit", int64(parent.ID), parent.Kind.String(), parent.State.String())
 }

@@ -1,11 +1,11 @@
 package lifecycle_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	esserrors "example.com/ess/errors"
@@ -77,6 +77,16 @@ func TestRulesAreSound(t *testing.T) {
 	}
 }
 
+// A singleton differs from a child by convention only.
+func TestSingletonsAndChildrenHaveTheSameRules(t *testing.T) {
+	t.Parallel()
+	for r := range lifecycle.Rules() {
+		if r.Kinds.Has(lifecycle.KindSingleton) != r.Kinds.Has(lifecycle.KindChild) {
+			t.Errorf("%+v is for one of SINGLETON and CHILD only", r)
+		}
+	}
+}
+
 // The golden file is the whole list as a reader wants it; a change of any
 // rule, its source included, is a changed line.
 func TestRulesGolden(t *testing.T) {
@@ -86,6 +96,22 @@ func TestRulesGolden(t *testing.T) {
 		fmt.Fprintf(&b, "%-21s  %-16s  %-21s  %-10s  %s\n", r.From, r.Trigger, r.To, r.Source, r.Kinds)
 	}
 	golden(t, "rules.txt", b.String())
+}
+
+// A rule is written to JSON and read back.
+func TestRuleJSON(t *testing.T) {
+	t.Parallel()
+	for want := range lifecycle.Rules() {
+		text, err := json.Marshal(want)
+		var got lifecycle.Rule
+		if err2 := json.Unmarshal(text, &got); err != nil || err2 != nil || got != want {
+			t.Errorf("%+v is %s in JSON and comes back as %+v: %v, %v", want, text, got, err, err2)
+		}
+	}
+	text, err := json.Marshal(lifecycle.Rule{})
+	if want := `{"kinds":"","from":"","trigger":"","to":"","source":""}`; string(text) != want || err != nil {
+		t.Errorf("Marshal(Rule{}) = %s, %v, want %s", text, err, want)
+	}
 }
 
 func TestTwoRulesForOneQuestionPanic(t *testing.T) {
@@ -236,7 +262,7 @@ func TestEveryStateIsReachable(t *testing.T) {
 	const every = lifecycle.Live | lifecycle.Terminal
 	var union lifecycle.StateSet
 	for k := range lifecycle.Kinds() {
-		got := reach(k, lifecycle.Submitted, anyTrigger)
+		got := reach(k, lifecycle.Initial, anyTrigger)
 		union |= got
 		if want := every &^ outOfReach[k]; got != want {
 			t.Errorf("%v never reaches %v, want %v", k, every&^got, every&^want)
@@ -316,63 +342,4 @@ func TestOutcomes(t *testing.T) {
 	if union != lifecycle.Outcomes {
 		t.Errorf("Outcomes = %v, want %v", lifecycle.Outcomes, union)
 	}
-}
-
-// A decision is on every path of a cascade, so it must cost no memory.
-// Not parallel: AllocsPerRun counts what the whole process allocates.
-func TestDecisionDoesNotAllocate(t *testing.T) {
-	list := decisions()
-	calls := map[string]func(decision){
-		"Next": func(d decision) { sink, _ = lifecycle.Next(d.kind, d.state, d.trigger) },
-		"Next, rejected": func(d decision) {
-			sink, _ = lifecycle.Next(d.kind, lifecycle.StateFinished, d.trigger)
-		},
-		"Next, undeclared": func(d decision) { sink, _ = lifecycle.Next(d.kind, 200, d.trigger) },
-		"Transition":       func(d decision) { sink, _ = lifecycle.Transition(d.kind, d.state, d.trigger) },
-		"RuleFor": func(d decision) {
-			r, _ := lifecycle.RuleFor(d.kind, d.state, d.trigger)
-			sink = r.To
-		},
-		"sets": func(d decision) {
-			if lifecycle.Executes(d.kind, d.state) || lifecycle.AdmitsChildren(d.kind, d.state) || lifecycle.Live.Has(d.state) {
-				sink++
-			}
-		},
-	}
-	for name, call := range calls {
-		if allocs := testing.AllocsPerRun(1, func() {
-			for _, d := range list {
-				call(d)
-			}
-		}); allocs != 0 {
-			t.Errorf("%s: %v allocations in %d decisions, want none", name, allocs, len(list))
-		}
-	}
-}
-
-// The race detector is the judge here: all of it may be used at once.
-func TestRulesConcurrentSafe(t *testing.T) {
-	t.Parallel()
-	wantDiagram := lifecycle.Mermaid()
-	var wg sync.WaitGroup
-	for range 4 {
-		wg.Go(func() {
-			for r := range lifecycle.Rules() {
-				for k := range r.Kinds.All() {
-					if to, err := lifecycle.Transition(k, r.From, r.Trigger); to != r.To || err != nil {
-						t.Errorf("Transition(%v, %v, %v) = %v, %v", k, r.From, r.Trigger, to, err)
-					}
-				}
-			}
-			for k := range lifecycle.Kinds() {
-				if err := lifecycle.NewMachine(k, lifecycle.StateWait).FireCtx(t.Context(), lifecycle.TriggerCancel); err != nil {
-					t.Errorf("Fire of %v: %v", k, err)
-				}
-			}
-			if lifecycle.Mermaid() != wantDiagram {
-				t.Error("Mermaid gave another diagram")
-			}
-		})
-	}
-	wg.Wait()
 }

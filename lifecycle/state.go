@@ -5,10 +5,14 @@ import (
 	"iter"
 )
 
-// A State is a stage in the life of a request.
+// A State is a stage in the life of a request. Its value is ESS's number; what is
+// stored and printed is its name.
 //
-// The values are ESS's numbers; stored and printed is the name. The zero State is
-// invalid (ESS's UNKNOWN is not a stage in the life of a request).
+// The zero State is none: it encodes as the empty text, or as NULL in a database.
+// It is the Outcome of a [Request] that has none yet; but no request that can be
+// worked with is in it. A store returns it as the State of a row that it cannot
+// read, for example because a newer version of this module wrote it. (ESS's UNKNOWN
+// is not a stage in the life of a request, and has no State here.)
 type State uint8
 
 const (
@@ -24,7 +28,7 @@ const (
 	// StateRunning is the state of a request that is being processed.
 	StateRunning
 
-	// StateCompleted is the state of a request that has done its work and is
+	// StateCompleted is the state of a request whose work is done and that is
 	// being post-processed. It is not terminal.
 	StateCompleted
 
@@ -37,7 +41,8 @@ const (
 	StateHold
 
 	// StateCancelling is the state of a request that has been cancelled and
-	// waits for its own work to acknowledge, or for its children to end.
+	// waits for its own work to acknowledge that it has stopped, or for its
+	// children to end, or for both.
 	StateCancelling
 
 	// StateExpired is the state of a request that expired before it could be
@@ -57,8 +62,8 @@ const (
 	// StateSucceeded is the state of a request that ended well. Terminal.
 	StateSucceeded
 
-	// StatePaused is the state of a request that waits for the children that it
-	// submitted while running.
+	// StatePaused is the state of a request that waits for the children that its
+	// work submitted while it ran.
 	StatePaused
 
 	// StatePendingValidation is the state of a request that has been submitted
@@ -120,41 +125,34 @@ func (s State) Valid() bool { return s > 0 && s < numStates }
 // String returns the name of s, such as "WAIT", or "State(n)" if s is not valid.
 func (s State) String() string { return enumString(s, stateNames[:], "State") }
 
-// AppendText implements [encoding.TextAppender]. It fails if s is not valid.
+// AppendText implements [encoding.TextAppender]. It appends nothing for the zero
+// State, and returns a [*NameError] if s is neither valid nor zero.
 func (s State) AppendText(b []byte) ([]byte, error) {
 	return enumAppend(b, s, stateNames[:], "State")
 }
 
-// MarshalText implements [encoding.TextMarshaler]. It fails if s is not valid.
+// MarshalText implements [encoding.TextMarshaler] with what AppendText appends.
 func (s State) MarshalText() ([]byte, error) { return s.AppendText(nil) }
 
-// UnmarshalText implements [encoding.TextUnmarshaler]. It takes exactly the
-// names that String returns; any other text gives a [*NameError] and leaves s as
-// it is.
+// UnmarshalText implements [encoding.TextUnmarshaler]. It takes exactly the names
+// of the declared states, and the empty text for the zero State. Any other text is a
+// [*NameError] and leaves s as it is.
 func (s *State) UnmarshalText(text []byte) error {
-	v, err := enumParse[State](string(text), stateNames[:], "State")
-	if err == nil {
-		*s = v
-	}
-	return err
+	return s.Scan(text)
 }
 
-// Value implements [driver.Valuer] with the name of s. It fails if s is not
-// valid.
-func (s State) Value() (driver.Value, error) {
-	b, err := s.AppendText(nil)
-	if err != nil {
-		return nil, err
-	}
-	return string(b), nil
-}
+// Value implements [driver.Valuer] with the name of s, and with nil, which is
+// NULL, for the zero State. It returns a [*NameError] if s is neither valid nor
+// zero.
+func (s State) Value() (driver.Value, error) { return enumValue(s, stateNames[:], "State") }
 
-// Scan implements [database/sql.Scanner]. It takes a name as a string or bytes.
-// Anything else, NULL included, is an error and leaves s as it is.
+// Scan implements [database/sql.Scanner]. It takes what UnmarshalText takes, as a
+// string or as bytes, and NULL for the zero State. Anything else is an error and
+// leaves s as it is.
 func (s *State) Scan(src any) error {
-	v, err := enumScan[State](src, stateNames[:], "State")
+	scanned, err := enumScan[State](src, stateNames[:], "State")
 	if err == nil {
-		*s = v
+		*s = scanned
 	}
 	return err
 }

@@ -3,18 +3,18 @@ package lifecycle
 import (
 	"iter"
 	"math/bits"
-	"strings"
 )
 
 // A StateSet is a set of states. Sets are combined with Go's operators: a|b, a&b
-// and a&^b.
+// and a&^b. A set prints and encodes as the names of its states, such as "WAIT,
+// HOLD", and the empty set as the empty text.
 type StateSet uint32
 
 const (
 	// Terminal are the states that a request never leaves.
 	//
 	// Documented for EXPIRED, CANCELLED, ERROR and FINISHED; decided for the
-	// others, whose meaning leaves no doubt.
+	// others, whose names leave no doubt.
 	Terminal StateSet = 1<<StateExpired | 1<<StateCancelled | 1<<StateError | 1<<StateWarning |
 		1<<StateSucceeded | 1<<StateValidationFailed | 1<<StateFinished
 
@@ -26,8 +26,8 @@ const (
 		1<<StatePendingValidation | 1<<StateScheduleEnded | 1<<StateErrorAutoRetry |
 		1<<StateErrorManualRecovery
 
-	// Executing are the states in which work of the request may execute. A
-	// request in CANCELLING still occupies whatever it occupied.
+	// Executing are the live states in which work of the request may execute.
+	// CANCELLING is one of them: work that has not acknowledged may still run.
 	Executing StateSet = 1<<StateRunning | 1<<StateCompleted | 1<<StateCancelling
 
 	// Outcomes are the states in which a request that is CANCELLING can end:
@@ -35,12 +35,16 @@ const (
 	// a decision).
 	Outcomes StateSet = 1<<StateCancelled | 1<<StateSucceeded | 1<<StateWarning | 1<<StateError
 
-	// Submitted are the states in which a request can begin its life (decision).
-	Submitted StateSet = 1<<StatePendingValidation | 1<<StateWait
+	// Initial are the states in which a request can begin its life (decision).
+	Initial StateSet = 1<<StatePendingValidation | 1<<StateWait
 
 	// Admitting are the states in which a parent admits a new child: all live
-	// ones but CANCELLING, COMPLETED and SCHEDULE_ENDED (decision). A parent that is
-	// in one of these three is going to end after the children that it has.
+	// ones but CANCELLING, COMPLETED and SCHEDULE_ENDED (decision). A parent in
+	// one of these three is going to end after the children that it has; a child
+	// that was added then could be left live below a parent that has ended, where
+	// no cancel finds it. So a parent ends in this order: it completes, or its
+	// schedule ends; then the scheduler looks for live children; and if there is
+	// none, it ends the parent.
 	Admitting = Live &^ (1<<StateCancelling | 1<<StateCompleted | 1<<StateScheduleEnded)
 )
 
@@ -73,11 +77,21 @@ func (set StateSet) All() iter.Seq[State] {
 	}
 }
 
-// String returns the names of the states in the set, separated by commas.
-func (set StateSet) String() string {
-	var names []string
-	for s := range set.All() {
-		names = append(names, s.String())
+// String returns the names of the states in the set, separated by a comma and a
+// space. Bits that stand for no state are left out.
+func (set StateSet) String() string { return setString(set.All()) }
+
+// MarshalText implements [encoding.TextMarshaler] with the text that String
+// returns. The error is always nil.
+func (set StateSet) MarshalText() ([]byte, error) { return []byte(set.String()), nil }
+
+// UnmarshalText implements [encoding.TextUnmarshaler]. It takes names of states,
+// separated by commas, in any order, and the empty text for the empty set. A text
+// that is not a name is a [*NameError] and leaves the set as it is.
+func (set *StateSet) UnmarshalText(text []byte) error {
+	bits, err := setParse[State](string(text), stateNames[:], "State")
+	if err == nil {
+		*set = StateSet(bits)
 	}
-	return strings.Join(names, ", ")
+	return err
 }

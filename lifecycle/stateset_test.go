@@ -1,6 +1,8 @@
 package lifecycle_test
 
 import (
+	"encoding"
+	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -22,7 +24,7 @@ var sets = []struct {
 	{"Pending", lifecycle.Pending, "WAIT, READY, BLOCKED, HOLD, PAUSED, PENDING_VALIDATION, SCHEDULE_ENDED, ERROR_AUTO_RETRY, ERROR_MANUAL_RECOVERY"},
 	{"Executing", lifecycle.Executing, "RUNNING, COMPLETED, CANCELLING"},
 	{"Outcomes", lifecycle.Outcomes, "CANCELLED, ERROR, WARNING, SUCCEEDED"},
-	{"Submitted", lifecycle.Submitted, "WAIT, PENDING_VALIDATION"},
+	{"Initial", lifecycle.Initial, "WAIT, PENDING_VALIDATION"},
 	{"Admitting", lifecycle.Admitting, "WAIT, READY, RUNNING, BLOCKED, HOLD, PAUSED, PENDING_VALIDATION, ERROR_AUTO_RETRY, ERROR_MANUAL_RECOVERY"},
 	{"everything and undeclared bits", math.MaxUint32, strings.Join(essNames(), ", ")},
 	{"SetOf()", lifecycle.SetOf(), ""},
@@ -95,11 +97,73 @@ func TestStateSetsPartition(t *testing.T) {
 	}
 	for name, sub := range map[string][2]lifecycle.StateSet{
 		"Outcomes in Terminal": {lifecycle.Outcomes, lifecycle.Terminal},
-		"Submitted in Live":    {lifecycle.Submitted, lifecycle.Live},
+		"Initial in Live":      {lifecycle.Initial, lifecycle.Live},
 		"Admitting in Live":    {lifecycle.Admitting, lifecycle.Live},
 	} {
 		if sub[0]&^sub[1] != 0 {
 			t.Errorf("%s: %v is not", name, sub[0]&^sub[1])
+		}
+	}
+}
+
+// A set encodes as it prints, and comes back.
+func TestStateSetText(t *testing.T) {
+	t.Parallel()
+	for _, tt := range sets {
+		text, err := json.Marshal(tt.set)
+		if want := `"` + tt.members + `"`; string(text) != want || err != nil {
+			t.Errorf("%s: Marshal = %s, %v, want %s", tt.name, text, err, want)
+		}
+		back := lifecycle.SetOf(lifecycle.StateBlocked)
+		if err := json.Unmarshal(text, &back); err != nil || back != tt.set&(lifecycle.Live|lifecycle.Terminal) {
+			t.Errorf("%s: Unmarshal(%s) = %v, %v, want %v", tt.name, text, back, err, tt.set)
+		}
+	}
+	testSetText(t, "State", map[string]lifecycle.StateSet{
+		"HOLD": 1 << lifecycle.StateHold, "HOLD,WAIT": 1<<lifecycle.StateHold | 1<<lifecycle.StateWait,
+		"HOLD ,  WAIT, HOLD": 1<<lifecycle.StateHold | 1<<lifecycle.StateWait,
+	}, map[string]string{
+		"hold": "hold", "HOLD,": "", ",HOLD": "", ",": "", " ": "", "HOLD,,WAIT": "", "HOLD WAIT": "HOLD WAIT", "HOLD, PARENT": "PARENT",
+		"State(1)": "State(1)", "[HOLD]": "[HOLD]",
+	})
+}
+
+func TestKindSetText(t *testing.T) {
+	t.Parallel()
+	const declared = 1<<lifecycle.KindSingleton | 1<<lifecycle.KindChild | 1<<lifecycle.KindParent | 1<<lifecycle.KindSubrequestParent
+	for bits := range 256 {
+		set := lifecycle.KindSet(bits)
+		text, err := json.Marshal(set)
+		if want := `"` + set.String() + `"`; string(text) != want || err != nil {
+			t.Errorf("KindSet(%#b): Marshal = %s, %v, want %s", bits, text, err, want)
+		}
+		back := lifecycle.KindSet(1 << lifecycle.KindChild)
+		if err := json.Unmarshal(text, &back); err != nil || back != set&declared {
+			t.Errorf("Unmarshal(%s) = %v, %v, want %v", text, back, err, set)
+		}
+	}
+	testSetText(t, "Kind", map[string]lifecycle.KindSet{
+		"PARENT": 1 << lifecycle.KindParent, "PARENT,CHILD": 1<<lifecycle.KindParent | 1<<lifecycle.KindChild,
+	}, map[string]string{"parent": "parent", "PARENT,": "", "HOLD": "HOLD", "PARENT CHILD": "PARENT CHILD"})
+}
+
+// testSetText reads texts that are sets, and texts of which one word is no name.
+func testSetText[S interface{ ~uint8 | ~uint32 }, P interface {
+	*S
+	encoding.TextUnmarshaler
+}](t *testing.T, typ string, good map[string]S, bad map[string]string) {
+	t.Helper()
+	for text, want := range good {
+		set := S(2)
+		if err := P(&set).UnmarshalText([]byte(text)); err != nil || set != want {
+			t.Errorf("UnmarshalText(%q) = %v, %v, want %v", text, set, err, want)
+		}
+	}
+	for text, word := range bad {
+		set := S(2)
+		wantNameError(t, fmt.Sprintf("UnmarshalText(%q)", text), P(&set).UnmarshalText([]byte(text)), typ, word)
+		if set != 2 {
+			t.Errorf("UnmarshalText(%q) failed and yet changed its receiver to %v", text, set)
 		}
 	}
 }
@@ -163,62 +227,5 @@ func TestKindProperties(t *testing.T) {
 		if got := (properties{k.RunsWork(), k.HasChildren()}); got != want[k] {
 			t.Errorf("%v = %+v, want %+v", k, got, want[k])
 		}
-	}
-}
-
-// pairs returns the set of "KIND STATE" for which holds is true, over every
-// byte value of both.
-func pairs(holds func(lifecycle.Kind, lifecycle.State) bool) map[string]bool {
-	set := make(map[string]bool)
-	for k := range 256 {
-		for s := range 256 {
-			if k, s := lifecycle.Kind(k), lifecycle.State(s); holds(k, s) {
-				set[fmt.Sprint(k, " ", s)] = true
-			}
-		}
-	}
-	return set
-}
-
-func TestExecutesAndAdmitsChildren(t *testing.T) {
-	t.Parallel()
-	tests := []struct {
-		name  string
-		holds func(lifecycle.Kind, lifecycle.State) bool
-		want  map[string][]string
-	}{
-		{"Executes", lifecycle.Executes, map[string][]string{
-			"SINGLETON":         {"RUNNING", "COMPLETED", "CANCELLING"},
-			"CHILD":             {"RUNNING", "COMPLETED", "CANCELLING"},
-			"SUBREQUEST_PARENT": {"RUNNING", "COMPLETED", "CANCELLING"},
-		}},
-		{"AdmitsChildren", lifecycle.AdmitsChildren, map[string][]string{
-			"PARENT": {
-				"WAIT", "READY", "RUNNING", "BLOCKED", "HOLD", "PAUSED", "PENDING_VALIDATION",
-				"ERROR_AUTO_RETRY", "ERROR_MANUAL_RECOVERY",
-			},
-			"SUBREQUEST_PARENT": {
-				"WAIT", "READY", "RUNNING", "BLOCKED", "HOLD", "PAUSED", "PENDING_VALIDATION",
-				"ERROR_AUTO_RETRY", "ERROR_MANUAL_RECOVERY",
-			},
-		}},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			got := pairs(tt.holds)
-			for kind, states := range tt.want {
-				for _, state := range states {
-					pair := kind + " " + state
-					if !got[pair] {
-						t.Errorf("%s is false for %s", tt.name, pair)
-					}
-					delete(got, pair)
-				}
-			}
-			for pair := range got {
-				t.Errorf("%s is true for %s", tt.name, pair)
-			}
-		})
 	}
 }

@@ -5,9 +5,11 @@ import (
 	"iter"
 )
 
-// A Trigger is something that happens to a request and may change its state.
+// A Trigger is something that happens to a request and may change its state. It
+// encodes as its name.
 //
-// The zero Trigger is invalid.
+// The zero Trigger is none: it encodes as the empty text, or as NULL in a database,
+// and no rule permits it.
 type Trigger uint8
 
 const (
@@ -34,36 +36,40 @@ const (
 	// TriggerStart begins the processing.
 	TriggerStart
 
-	// TriggerPause suspends a request that has submitted children.
+	// TriggerPause suspends a request whose work waits for children that it has
+	// submitted.
 	TriggerPause
 
-	// TriggerResume goes on with a paused request.
+	// TriggerResume continues a paused request.
 	TriggerResume
 
 	// TriggerComplete ends the work and begins the post-processing.
 	TriggerComplete
 
-	// TriggerSucceed ends a request well. In CANCELLING it is how work
-	// acknowledges that it succeeded all the same.
+	// TriggerSucceed ends a request well. In CANCELLING it is how work that was
+	// cancelled says that it has succeeded nevertheless.
 	TriggerSucceed
 
-	// TriggerWarn ends a request with a warning; in CANCELLING, as for
-	// TriggerSucceed.
+	// TriggerWarn ends a request with a warning. In CANCELLING it is how work that
+	// was cancelled says that it has ended with one nevertheless.
 	TriggerWarn
 
-	// TriggerFail ends a request in error; in CANCELLING, as for TriggerSucceed.
+	// TriggerFail ends a request in error. In CANCELLING it is how work that was
+	// cancelled says that it has failed instead of stopping.
 	TriggerFail
 
-	// TriggerFailRetryable ends an attempt that is going to be tried again.
+	// TriggerFailRetryable ends a failed attempt; another one follows automatically.
 	TriggerFailRetryable
 
-	// TriggerFailRecoverable ends an attempt that somebody has to recover.
+	// TriggerFailRecoverable ends a failed attempt; somebody has to decide how the
+	// request goes on.
 	TriggerFailRecoverable
 
-	// TriggerRetry begins the next attempt of its own accord.
+	// TriggerRetry lets a failed request wait for its next attempt, automatically.
 	TriggerRetry
 
-	// TriggerRecover begins the next attempt because somebody said so.
+	// TriggerRecover lets a failed request wait for its next attempt, because
+	// somebody asked for it.
 	TriggerRecover
 
 	// TriggerExpire ends a request whose time has passed before it could be
@@ -83,10 +89,10 @@ const (
 	// stopped.
 	TriggerAcknowledge
 
-	// TriggerSettle ends a cancelled parent after its last child.
+	// TriggerSettle ends a cancelled parent once none of its children is live.
 	TriggerSettle
 
-	// TriggerForce ends a cancelled request whose work does not answer.
+	// TriggerForce ends a cancelled request whose work does not acknowledge.
 	TriggerForce
 
 	numTriggers
@@ -128,41 +134,34 @@ func (t Trigger) Valid() bool { return t > 0 && t < numTriggers }
 // String returns the name of t, such as "cancel", or "Trigger(n)" if t is not valid.
 func (t Trigger) String() string { return enumString(t, triggerNames[:], "Trigger") }
 
-// AppendText implements [encoding.TextAppender]. It fails if t is not valid.
+// AppendText implements [encoding.TextAppender]. It appends nothing for the zero
+// Trigger, and returns a [*NameError] if t is neither valid nor zero.
 func (t Trigger) AppendText(b []byte) ([]byte, error) {
 	return enumAppend(b, t, triggerNames[:], "Trigger")
 }
 
-// MarshalText implements [encoding.TextMarshaler]. It fails if t is not valid.
+// MarshalText implements [encoding.TextMarshaler] with what AppendText appends.
 func (t Trigger) MarshalText() ([]byte, error) { return t.AppendText(nil) }
 
-// UnmarshalText implements [encoding.TextUnmarshaler]. It takes exactly the
-// names that String returns; any other text gives a [*NameError] and leaves t as
-// it is.
+// UnmarshalText implements [encoding.TextUnmarshaler]. It takes exactly the names
+// of the declared triggers, and the empty text for the zero Trigger. Any other text is a
+// [*NameError] and leaves t as it is.
 func (t *Trigger) UnmarshalText(text []byte) error {
-	v, err := enumParse[Trigger](string(text), triggerNames[:], "Trigger")
-	if err == nil {
-		*t = v
-	}
-	return err
+	return t.Scan(text)
 }
 
-// Value implements [driver.Valuer] with the name of t. It fails if t is not
-// valid.
-func (t Trigger) Value() (driver.Value, error) {
-	b, err := t.AppendText(nil)
-	if err != nil {
-		return nil, err
-	}
-	return string(b), nil
-}
+// Value implements [driver.Valuer] with the name of t, and with nil, which is
+// NULL, for the zero Trigger. It returns a [*NameError] if t is neither valid nor
+// zero.
+func (t Trigger) Value() (driver.Value, error) { return enumValue(t, triggerNames[:], "Trigger") }
 
-// Scan implements [database/sql.Scanner]. It takes a name as a string or bytes.
-// Anything else, NULL included, is an error and leaves t as it is.
+// Scan implements [database/sql.Scanner]. It takes what UnmarshalText takes, as a
+// string or as bytes, and NULL for the zero Trigger. Anything else is an error and
+// leaves t as it is.
 func (t *Trigger) Scan(src any) error {
-	v, err := enumScan[Trigger](src, triggerNames[:], "Trigger")
+	scanned, err := enumScan[Trigger](src, triggerNames[:], "Trigger")
 	if err == nil {
-		*t = v
+		*t = scanned
 	}
 	return err
 }
