@@ -47,11 +47,12 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	started, stopped := make(chan struct{}), make(chan error)
+	started, shown, stopped := make(chan struct{}), make(chan struct{}), make(chan error)
 	go func() {
 		stopped <- workers.Run(ctx, canceller, request, func(ctx context.Context) error {
 			close(started)
 			<-ctx.Done()
+			<-shown // only so that this prints the same every time
 			return context.Cause(ctx) // says who cancelled, and why
 		}, nil)
 	}()
@@ -63,6 +64,7 @@ func Example() {
 	}
 	fmt.Println(result.Root)
 	fmt.Println(result.Counts)
+	close(shown)
 	fmt.Println(<-stopped)
 
 	root, err := repo.Get(ctx, 42)
