@@ -28,7 +28,8 @@ var update = flag.Bool("update", false, "rewrite the output recorded in testdata
 // The files are documentation: read one to learn how a cascade behaves.
 //
 //	requests            insert "id kind state", children indented below parents
-//	cancel ID           also begin, force; actor=… reason=… may follow
+//	cancel ID           also fence, force; actor=… reason=… may follow
+//	all ID ID…          cancel them all, one after the other
 //	acknowledge ID STATE
 //	checkin ID
 //	resume
@@ -38,6 +39,8 @@ var update = flag.Bool("update", false, "rewrite the output recorded in testdata
 //	always ID TRIGGER TRIGGER…     one of them, in turn, before every write to ID
 //	fail N              the store fails on the Nth call from now
 //	broken ID           the store fails on every write to ID
+//	unreadable ID       the store cannot read the row any more
+//	gone ID             its row is deleted as soon as it has ended
 //	stop N              the caller's context ends before the Nth call from now
 //	deny ACTOR          this actor may do nothing
 //	wait DURATION       time passes
@@ -81,7 +84,7 @@ func TestScenarios(t *testing.T) {
 func injects(file string) bool {
 	for line := range strings.SplitSeq(file, "\n") {
 		switch word, _, _ := strings.Cut(line, " "); word {
-		case "fail", "stop", "broken", "meanwhile", "always":
+		case "fail", "stop", "broken", "meanwhile", "always", "unreadable", "gone":
 			return true
 		}
 	}
@@ -131,6 +134,8 @@ type stage struct {
 	stopAt    int
 	stop      context.CancelFunc
 	broken    map[lifecycle.ID]bool
+	unread    map[lifecycle.ID]bool
+	gone      map[lifecycle.ID]bool
 	meanwhile map[lifecycle.ID]lifecycle.Trigger
 	always    map[lifecycle.ID][]lifecycle.Trigger
 	denied    string
@@ -142,6 +147,8 @@ func newStage(t *testing.T, pageSize int, capable bool) *stage {
 	s := &stage{
 		now:       time.Date(2026, 3, 31, 22, 0, 0, 0, time.UTC),
 		broken:    map[lifecycle.ID]bool{},
+		unread:    map[lifecycle.ID]bool{},
+		gone:      map[lifecycle.ID]bool{},
 		meanwhile: map[lifecycle.ID]lifecycle.Trigger{},
 		always:    map[lifecycle.ID][]lifecycle.Trigger{},
 	}
@@ -191,14 +198,30 @@ func (p plain) Get(ctx context.Context, id lifecycle.ID) (lifecycle.Request, err
 	if err := p.call(ctx); err != nil {
 		return lifecycle.Request{}, err
 	}
-	return p.s.Get(ctx, id)
+	r, err := p.s.Get(ctx, id)
+	if err == nil && p.s.gone[id] && lifecycle.Terminal.Has(r.State) {
+		return lifecycle.Request{}, cancel.ErrNotFound
+	}
+	return p.s.read(r), err
+}
+
+// read returns r as the store can read it.
+func (s *stage) read(r lifecycle.Request) lifecycle.Request {
+	if s.unread[r.ID] {
+		return lifecycle.Request{ID: r.ID, Parent: r.Parent}
+	}
+	return r
 }
 
 func (p plain) Children(ctx context.Context, q cancel.ChildQuery) ([]lifecycle.Request, error) {
 	if err := p.call(ctx); err != nil {
 		return nil, err
 	}
-	return p.s.Children(ctx, q)
+	page, err := p.s.Children(ctx, q)
+	for i := range page {
+		page[i] = p.s.read(page[i])
+	}
+	return page, err
 }
 
 func (p plain) Apply(ctx context.Context, changes []cancel.Change) ([]bool, error) {
@@ -294,6 +317,12 @@ func (s *stage) run(t *testing.T, input string) string {
 		delete(s.broken, id(1))
 		delete(s.always, id(1))
 		return "ok"
+	case "unreadable":
+		s.unread[id(1)] = true
+		return "ok"
+	case "gone":
+		s.gone[id(1)] = true
+		return "ok"
 	case "deny":
 		s.denied = arg(1)
 		return "ok"
@@ -327,6 +356,17 @@ func (s *stage) run(t *testing.T, input string) string {
 		return fmt.Sprintf("cancelling: %v", in.Cancelling)
 	case "cancel":
 		result, err = s.canceller.Cancel(ctx, order)
+	case "all":
+		for i := 1; i < len(words); i++ {
+			order.ID = id(i)
+			for res, err := range s.canceller.CancelAll(ctx, slices.Values([]cancel.Order{order}), &cancel.AllOptions{Concurrency: 1}) {
+				fmt.Fprintf(&s.out, "%d: %v\n", res.Root.ID, res.Counts)
+				if err != nil {
+					s.out.WriteString(showError(err) + "\n")
+				}
+			}
+		}
+		return s.out.String()
 	case "fence":
 		result, err = s.canceller.Fence(ctx, order)
 	case "force":

@@ -169,12 +169,14 @@ func readable(wait time.Duration) time.Duration {
 }
 
 // System returns the error of a store that failed, or whose answer cannot be
-// right. The cause is for the operator only. It has [CodeSystem].
+// right. An id of 0 stands for no request. The cause is for the operator only. It has
+// [CodeSystem].
 func System(op string, id int64, cause error) error {
-	return &Error{
-		Code: CodeSystem, Op: op, ID: id, Err: cause,
-		Detail: fmt.Sprintf("The scheduling sub-system failed to %s request %d.", op, id),
+	detail := fmt.Sprintf("The scheduling sub-system failed to %s request %d.", op, id)
+	if id == 0 {
+		detail = fmt.Sprintf("The scheduling sub-system failed to %s.", op)
 	}
+	return &Error{Code: CodeSystem, Op: op, ID: id, Err: cause, Detail: detail}
 }
 
 // Stopped returns the error of an operation whose caller has stopped: the

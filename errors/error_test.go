@@ -129,6 +129,12 @@ var made = []struct {
 		text: "resume request 7: scheduling sub-system error: The scheduling sub-system failed to resume request 7",
 	},
 	{
+		name: "System, about no request",
+		err:  esserrors.System("resume", 0, nil),
+		want: esserrors.Error{Code: esserrors.CodeSystem, Op: "resume", Detail: "The scheduling sub-system failed to resume."},
+		text: "resume: scheduling sub-system error: The scheduling sub-system failed to resume",
+	},
+	{
 		name: "Stopped",
 		err:  esserrors.Stopped("cancel", 7, errStopped),
 		want: esserrors.Error{Op: "cancel", ID: 7, Err: errStopped},
