@@ -93,15 +93,43 @@ func (m *Repo) Apply(ctx context.Context, changes []cancel.Change) ([]bool, erro
 	made := make([]bool, len(changes))
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	var f finder
 	for i := range changes {
-		ch := &changes[i]
-		at, ok := m.index[ch.Old.ID]
-		if !ok {
-			continue
+		if rec := f.find(m, changes[i].Old.Parent, changes[i].Old.ID); rec != nil {
+			made[i] = m.change(rec, &changes[i])
 		}
-		made[i] = m.change(&m.records[at], ch)
 	}
 	return made, nil
+}
+
+// A finder finds records of which most are the next child of the same parent, as in a
+// page: a look at the index for each would be the greater part of a cascade.
+type finder struct {
+	parent lifecycle.ID
+	kids   *kids
+	next   int // position in kids
+}
+
+func (f *finder) find(m *Repo, parent, id lifecycle.ID) *record {
+	if f.kids == nil || f.parent != parent {
+		f.parent, f.kids, f.next = parent, m.kids[parent], 0
+	}
+	if f.kids != nil {
+		rest := f.kids.at[f.next:]
+		if len(rest) > 0 && m.records[rest[0]].id != id {
+			skip := m.after(rest, id-1)
+			f.next, rest = f.next+skip, rest[skip:]
+		}
+		if len(rest) > 0 && m.records[rest[0]].id == id {
+			f.next++
+			return &m.records[rest[0]]
+		}
+	}
+	at, ok := m.index[id] // out of order
+	if !ok {
+		return nil
+	}
+	return &m.records[at]
 }
 
 // change makes ch if rec still is as ch.Old says, and reports whether it has.
