@@ -50,11 +50,11 @@ type demo struct {
 	workers   cancel.Workers
 	canceller *cancel.Canceller
 	jobs      []*job
-	watch     func(*course) // called after each step
+	watch     func(*course) // called after each step, unless it is nil
 }
 
 // runDemo runs the work of the requests in t and cancels root. It keeps the
-// requests in repo, and calls watch after each step.
+// requests in repo, and calls watch after each step unless it is nil.
 func runDemo(ctx context.Context, repo *memrepo.Repo, t *tree, root lifecycle.ID, watch func(*course)) (*course, error) {
 	d := &demo{course: course{names: t.names, root: root}, repo: repo, watch: watch}
 	d.canceller = cancel.New(repo, &cancel.Options{Interrupter: &d.workers, Now: d.clock.Now})
@@ -75,6 +75,7 @@ func runDemo(ctx context.Context, repo *memrepo.Repo, t *tree, root lifecycle.ID
 			return nil, err
 		}
 	}
+	d.now = slices.Collect(d.repo.All())
 	d.done = true
 	d.show()
 	return &d.course, nil
@@ -82,8 +83,10 @@ func runDemo(ctx context.Context, repo *memrepo.Repo, t *tree, root lifecycle.ID
 
 // show shows how far the course is.
 func (d *demo) show() {
-	d.now = slices.Collect(d.repo.All())
-	d.watch(&d.course)
+	if d.watch != nil {
+		d.now = slices.Collect(d.repo.All())
+		d.watch(&d.course)
+	}
 }
 
 // start stores the requests and starts the work of those that are running.

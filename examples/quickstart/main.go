@@ -101,7 +101,7 @@ func show(ctx context.Context, args []string, repo *memrepo.Repo, out *screen, s
 		*root = int64(t.requests[0].ID)
 	}
 	if *picture {
-		c, err := runDemo(ctx, repo, t, lifecycle.ID(*root), func(*course) {})
+		c, err := runDemo(ctx, repo, t, lifecycle.ID(*root), nil)
 		if err == nil {
 			out.printf("%s", c.svg())
 		}

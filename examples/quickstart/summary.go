@@ -79,11 +79,11 @@ const (
 	maxLines = 23                     // that can be drawn over: a terminal has 24 at least
 )
 
-// animate returns a function that draws a course on the screen after each step, if
-// that can be drawn over.
+// animate returns a function that draws a course on the screen after each step. It
+// is nil if that cannot be drawn over.
 func animate(ctx context.Context, s *screen) func(*course) {
 	if !s.live {
-		return func(*course) {}
+		return nil
 	}
 	return func(c *course) {
 		lines := c.overview(s)
