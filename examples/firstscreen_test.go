@@ -18,13 +18,15 @@ func Example_firstScreen() {
 		lifecycle.Request{ID: 43, Parent: 42, Kind: lifecycle.KindChild, State: lifecycle.StateWait},
 		lifecycle.Request{ID: 44, Parent: 42, Kind: lifecycle.KindChild, State: lifecycle.StateReady},
 	)
-	done := make(chan error, 1)
+	shown, done := make(chan struct{}), make(chan error, 1)
 	if err == nil {
 		err = firstScreen(context.Background(), repo, done, func(ctx context.Context) error {
 			<-ctx.Done()
+			<-shown // so that it does not answer before the cancel has returned
 			return context.Cause(ctx)
 		})
 	}
+	close(shown)
 	if err != nil {
 		log.Fatal(err)
 	}
