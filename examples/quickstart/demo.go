@@ -2,8 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"strings"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -13,21 +12,51 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// A demo shows step by step what becomes of a tree when it is cancelled.
+// A course is what becomes of a tree of requests when one of them is cancelled. The
+// program draws all it shows of a tree from one.
+type course struct {
+	names    map[lifecycle.ID]string
+	root     lifecycle.ID        // the request that is cancelled
+	before   []lifecycle.Request // the tree before the cancel,
+	after    []lifecycle.Request // right after the call; nil until then
+	now      []lifecycle.Request // and as it is now
+	done     bool                // whether nothing happens any more
+	result   cancel.Result
+	receipts []cancel.Receipt
+	answers  []answer
+	forced   []forcing
+}
+
+// An answer is what work that was told to stop has returned.
+type answer struct {
+	id  lifecycle.ID
+	err error
+	to  lifecycle.State // of the request, right after
+}
+
+// A forcing is what it took to end a request whose work does not answer.
+type forcing struct {
+	id       lifecycle.ID
+	wait     time.Duration // how much too early the first try was
+	receipts []cancel.Receipt
+	late     bool // whether the work returned after all
+}
+
+// A demo cancels a request of a tree while work of the tree runs.
 type demo struct {
-	out       *screen
+	course
 	repo      *memrepo.Repo
-	names     map[lifecycle.ID]string
 	clock     clock
 	workers   cancel.Workers
 	canceller *cancel.Canceller
 	jobs      []*job
+	watch     func(*course) // called after each step, unless it is nil
 }
 
 // runDemo runs the work of the requests in t and cancels root. It keeps the
-// requests in repo.
-func runDemo(ctx context.Context, repo *memrepo.Repo, t *tree, root lifecycle.ID, out *screen) error {
-	d := &demo{out: out, repo: repo, names: t.names}
+// requests in repo, and calls watch after each step unless it is nil.
+func runDemo(ctx context.Context, repo *memrepo.Repo, t *tree, root lifecycle.ID, watch func(*course)) (*course, error) {
+	d := &demo{course: course{names: t.names, root: root}, repo: repo, watch: watch}
 	d.canceller = cancel.New(repo, &cancel.Options{Interrupter: &d.workers, Now: d.clock.Now})
 	ctx, stop := context.WithCancel(ctx)
 	defer func() {
@@ -36,22 +65,28 @@ func runDemo(ctx context.Context, repo *memrepo.Repo, t *tree, root lifecycle.ID
 			j.finish()
 		}
 	}()
-	if err := d.start(ctx, t); err != nil {
-		return err
+	for _, step := range []func() error{
+		func() error { return d.start(ctx, t) },
+		func() error { return d.cancel(ctx) },
+		func() error { return d.answer(ctx) },
+		func() error { return d.force(ctx) },
+	} {
+		if err := step(); err != nil {
+			return nil, err
+		}
 	}
-	receipts, err := d.cancel(ctx, root)
-	if err != nil {
-		return err
+	d.now = slices.Collect(d.repo.All())
+	d.done = true
+	d.show()
+	return &d.course, nil
+}
+
+// show shows how far the course is.
+func (d *demo) show() {
+	if d.watch != nil {
+		d.now = slices.Collect(d.repo.All())
+		d.watch(&d.course)
 	}
-	if err := d.answer(ctx); err != nil {
-		return err
-	}
-	if err := d.force(ctx, receipts); err != nil {
-		return err
-	}
-	out.announce("In the end. A parent that was cancelled ends after its last child.")
-	d.draw(waitsFor)
-	return nil
 }
 
 // start stores the requests and starts the work of those that are running.
@@ -64,35 +99,30 @@ func (d *demo) start(ctx context.Context, t *tree) error {
 			d.jobs = append(d.jobs, startJob(ctx, &d.workers, d.canceller, r, t.manners[r.ID]))
 		}
 	}
-	d.out.announce("Some requests have ended, some run, some wait.")
-	d.draw(func(r lifecycle.Request) string { return r.Kind.String() })
+	d.before = slices.Collect(d.repo.All())
+	d.show()
 	return nil
 }
 
-// cancel cancels root and returns what that did to each request.
-func (d *demo) cancel(ctx context.Context, root lifecycle.ID) ([]cancel.Receipt, error) {
-	var receipts []cancel.Receipt
+// cancel cancels the root.
+func (d *demo) cancel(ctx context.Context) error {
 	result, err := d.canceller.Cancel(ctx, cancel.Order{
-		ID:      root,
+		ID:      d.root,
 		Actor:   "ann",
 		Reason:  "wrong rates",
-		Receipt: func(r cancel.Receipt) { receipts = append(receipts, r) },
+		Receipt: func(r cancel.Receipt) { d.receipts = append(d.receipts, r) },
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	d.out.announce("Ann cancels request %d. The call gives a receipt for each request:", root)
-	d.list(receipts)
-	d.out.printf("\n   In all %v. Work told to stop: %d.\n", result.Counts, result.Interrupted)
-
-	d.out.announce("Right after the call. Work that runs has to answer before its request ends.")
-	d.draw(waitsFor)
-	return receipts, nil
+	d.result = result
+	d.after = slices.Collect(d.repo.All())
+	d.show()
+	return nil
 }
 
 // answer lets the work that was told to stop answer, if it does.
 func (d *demo) answer(ctx context.Context) error {
-	rows := [][]string{{"request", "then", "error that its work returned"}}
 	for _, j := range d.jobs {
 		r, err := d.repo.Get(ctx, j.id)
 		if err != nil {
@@ -105,47 +135,44 @@ func (d *demo) answer(ctx context.Context) error {
 		if r, err = d.repo.Get(ctx, j.id); err != nil {
 			return err
 		}
-		rows = append(rows, []string{d.label(j.id), r.State.String(), fmt.Sprint(j.err)})
-	}
-	if len(rows) > 1 {
-		d.out.announce("The work answers, each in its own way:")
-		d.out.table(rows)
+		d.answers = append(d.answers, answer{j.id, j.err, r.State})
+		d.show()
 	}
 	return nil
 }
 
 // force ends those requests whose work has not answered.
-func (d *demo) force(ctx context.Context, receipts []cancel.Receipt) error {
-	for _, rec := range receipts {
+func (d *demo) force(ctx context.Context) error {
+	for _, rec := range d.receipts {
 		if r, err := d.repo.Get(ctx, rec.ID); err != nil {
 			return err
 		} else if waitsFor(r) != ownWork {
 			continue
 		}
-		var forced []cancel.Receipt
+		f := forcing{id: rec.ID}
 		order := cancel.Order{
 			ID:      rec.ID,
 			Actor:   "ann",
 			Reason:  "does not answer",
-			Receipt: func(r cancel.Receipt) { forced = append(forced, r) },
+			Receipt: func(r cancel.Receipt) { f.receipts = append(f.receipts, r) },
 		}
-		d.out.announce("Request %d does not answer. Ann takes its work for dead and forces it.", rec.ID)
 		_, err := d.canceller.Force(ctx, order)
 		if wait, early := esserrors.RetryAfter(err); early {
-			d.out.printf("   Too early: that is possible in %v. (The clock of this program jumps.)\n\n", wait)
+			f.wait = wait
 			d.clock.Jump(wait)
 			_, err = d.canceller.Force(ctx, order)
 		}
 		if err != nil {
 			return err
 		}
-		d.list(forced)
 		for _, j := range d.jobs {
 			if j.id == rec.ID {
 				j.finish()
-				d.out.printf("\n   The work returns after all. It is too late: CANCELLED is final.\n")
+				f.late = true
 			}
 		}
+		d.forced = append(d.forced, f)
+		d.show()
 	}
 	return nil
 }
@@ -165,20 +192,6 @@ func waitsFor(r lifecycle.Request) string {
 	default:
 		return children
 	}
-}
-
-func (d *demo) draw(remark func(lifecycle.Request) string) { d.out.tree(d.repo, d.label, remark) }
-
-func (d *demo) list(receipts []cancel.Receipt) {
-	rows := [][]string{{"request", "from", "to", "disposition"}}
-	for _, r := range receipts {
-		rows = append(rows, []string{d.label(r.ID), r.From.String(), r.To.String(), r.Disposition.String()})
-	}
-	d.out.table(rows)
-}
-
-func (d *demo) label(id lifecycle.ID) string {
-	return strings.TrimSpace(fmt.Sprintf("%d %s", id, d.names[id]))
 }
 
 // A clock begins at 23:00 and moves only when told, so that nobody has to wait.

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"example.com/ess/cancel/memrepo"
 	"example.com/ess/lifecycle"
 )
 
@@ -19,17 +18,19 @@ import (
 type screen struct {
 	w     *bufio.Writer
 	color bool
-	step  int // the last step announced
+	live  bool // whether what is drawn can be drawn over
+	drawn int  // how many lines of it are on the screen
+	step  int  // the last step announced
 }
 
 func newScreen(w io.Writer) *screen {
-	return &screen{w: bufio.NewWriter(w), color: colored(w, os.Getenv)}
+	live := terminal(w, os.Getenv)
+	return &screen{w: bufio.NewWriter(w), live: live, color: live && os.Getenv("NO_COLOR") == ""} // see no-color.org
 }
 
-// colored reports whether to write to w in color: to a terminal that has some,
-// unless the user does not want it (see no-color.org).
-func colored(w io.Writer, getenv func(string) string) bool {
-	return isTerminal(w) && getenv("NO_COLOR") == "" && getenv("TERM") != "dumb"
+// terminal reports whether w is a terminal that understands escape sequences.
+func terminal(w io.Writer, getenv func(string) string) bool {
+	return isTerminal(w) && getenv("TERM") != "dumb"
 }
 
 func isTerminal(w io.Writer) bool {
@@ -43,6 +44,21 @@ func isTerminal(w io.Writer) bool {
 
 // printf writes like fmt.Printf. An error stays in s.w for Flush to return.
 func (s *screen) printf(format string, args ...any) { _, _ = fmt.Fprintf(s.w, format, args...) }
+
+// redraw draws lines over those that it drew before. The terminal does not break
+// lines meanwhile, or it would be unknown how many there are.
+func (s *screen) redraw(lines string) {
+	s.printf("\x1b[?7l")
+	if s.drawn > 0 {
+		s.printf("\x1b[%dA", s.drawn)
+	}
+	for line := range strings.Lines(lines) {
+		s.printf("\x1b[K%s", line)
+	}
+	s.printf("\x1b[?7h")
+	s.drawn = strings.Count(lines, "\n")
+	_ = s.w.Flush() // an error stays in s.w
+}
 
 // announce begins a step of the demonstration.
 func (s *screen) announce(format string, args ...any) {
@@ -87,8 +103,8 @@ func colorOf(state lifecycle.State) int {
 	}
 }
 
-// table writes rows of cells in columns, and states in their colors.
-func (s *screen) table(rows [][]string) {
+// table returns rows of cells in columns, and states in their colors.
+func (s *screen) table(rows [][]string) string {
 	var widths []int
 	for _, row := range rows {
 		for i, cell := range row {
@@ -98,6 +114,7 @@ func (s *screen) table(rows [][]string) {
 			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
 		}
 	}
+	var b strings.Builder
 	for _, row := range rows {
 		var line strings.Builder
 		for i, cell := range row {
@@ -107,35 +124,45 @@ func (s *screen) table(rows [][]string) {
 			line.WriteString(s.paint(colorOf(state), cell))
 			line.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)))
 		}
-		s.printf(" %s\n", strings.TrimRight(line.String(), " "))
+		fmt.Fprintf(&b, " %s\n", strings.TrimRight(line.String(), " "))
 	}
+	return b.String()
 }
 
-// tree draws the requests in repo, each with a label and a remark.
-func (s *screen) tree(repo *memrepo.Repo, label func(lifecycle.ID) string, remark func(lifecycle.Request) string) {
-	children := map[lifecycle.ID][]lifecycle.Request{}
-	for r := range repo.All() {
-		children[r.Parent] = append(children[r.Parent], r)
+// A row is a request in a tree that is drawn.
+type row struct {
+	lifecycle.Request
+	depth  int
+	branch string // the lines that lead to it
+	last   bool   // among the children of its parent
+}
+
+// layout returns the requests as a tree is drawn: children below their parents.
+func layout(requests []lifecycle.Request) []row {
+	below := map[lifecycle.ID][]lifecycle.Request{}
+	for _, r := range requests {
+		below[r.Parent] = append(below[r.Parent], r)
 	}
-	var rows [][]string
-	var draw func(parent lifecycle.ID, indent string)
-	draw = func(parent lifecycle.ID, indent string) {
-		level := children[parent]
+	var rows []row
+	var add func(parent lifecycle.ID, depth int, indent string)
+	add = func(parent lifecycle.ID, depth int, indent string) {
+		level := below[parent]
 		slices.SortFunc(level, func(a, b lifecycle.Request) int { return cmp.Compare(a.ID, b.ID) })
 		for i, r := range level {
-			branch, below := "├─ ", "│  "
+			last := i == len(level)-1
+			branch, beyond := "├─ ", "│  "
 			switch {
 			case parent == 0:
-				branch, below = "", ""
-			case i == len(level)-1:
-				branch, below = "└─ ", "   "
+				branch, beyond = "", ""
+			case last:
+				branch, beyond = "└─ ", "   "
 			}
-			rows = append(rows, []string{indent + branch + label(r.ID), r.State.String(), remark(r)})
-			draw(r.ID, indent+below)
+			rows = append(rows, row{r, depth, indent + branch, last})
+			add(r.ID, depth+1, indent+beyond)
 		}
 	}
-	draw(0, "")
-	s.table(rows)
+	add(0, 0, "")
+	return rows
 }
 
 // grouped returns n with its digits in groups, such as "1,000,000".

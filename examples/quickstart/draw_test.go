@@ -9,13 +9,13 @@ import (
 	"testing"
 )
 
-func TestColored(t *testing.T) {
+func TestTerminal(t *testing.T) {
 	t.Parallel()
-	terminal, err := os.Open(os.DevNull) // a character device, as a terminal is
+	device, err := os.Open(os.DevNull) // a character device, as a terminal is
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = terminal.Close() })
+	t.Cleanup(func() { _ = device.Close() })
 	file, err := os.Create(filepath.Join(t.TempDir(), "file"))
 	if err != nil {
 		t.Fatal(err)
@@ -27,21 +27,35 @@ func TestColored(t *testing.T) {
 		env  map[string]string
 		want bool
 	}{
-		{"terminal", terminal, nil, true},
-		{"NO_COLOR", terminal, map[string]string{"NO_COLOR": "1"}, false},
-		{"empty NO_COLOR", terminal, map[string]string{"NO_COLOR": ""}, true},
-		{"dumb terminal", terminal, map[string]string{"TERM": "dumb"}, false},
+		{"terminal", device, nil, true},
+		{"dumb terminal", device, map[string]string{"TERM": "dumb"}, false},
 		{"file", file, nil, false},
 		{"no file", new(bytes.Buffer), nil, false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			got := colored(test.w, func(name string) string { return test.env[name] })
+			got := terminal(test.w, func(name string) string { return test.env[name] })
 			if got != test.want {
-				t.Errorf("colored = %v, want %v", got, test.want)
+				t.Errorf("terminal = %v, want %v", got, test.want)
 			}
 		})
+	}
+}
+
+// TestNoColor sets the environment, so it cannot run beside others.
+func TestNoColor(t *testing.T) {
+	device, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = device.Close() })
+	t.Setenv("TERM", "xterm")
+	for env, want := range map[string]bool{"": true, "1": false} {
+		t.Setenv("NO_COLOR", env)
+		if s := newScreen(device); s.color != want || !s.live {
+			t.Errorf("NO_COLOR=%q: color %v, live %v, want %v, true", env, s.color, s.live, want)
+		}
 	}
 }
 
@@ -52,15 +66,9 @@ func TestTable(t *testing.T) {
 		false: "   ├─ 1  WAIT       x\n   2     CANCELLED\n",
 		true:  "   ├─ 1  WAIT       x\n   2     \x1b[2mCANCELLED\x1b[0m\n",
 	} {
-		var b bytes.Buffer
-		s := newScreen(&b)
-		s.color = color
-		s.table(rows)
-		if err := s.w.Flush(); err != nil {
-			t.Fatal(err)
-		}
-		if b.String() != want {
-			t.Errorf("table in color %v = %q, want %q", color, b.String(), want)
+		s := &screen{color: color}
+		if got := s.table(rows); got != want {
+			t.Errorf("table in color %v = %q, want %q", color, got, want)
 		}
 	}
 }

@@ -1,7 +1,9 @@
 // Quickstart shows what package cancel does to a tree of requests: the nightly
 // close that ships with it, a tree of the user's own, or a very large one.
 //
-//	go run ./examples/quickstart
+//	go run ./examples/quickstart                         the tree before, right after and in the end
+//	go run ./examples/quickstart -v                      and each step, and each way to fail
+//	go run ./examples/quickstart -svg                    the same as a picture
 //	go run ./examples/quickstart -tree FILE -cancel ID
 //	go run ./examples/quickstart -n 1000000
 //
@@ -38,16 +40,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err != nil && ctx.Err() != nil {
 		err = interrupted(repo)
 	}
-	err = errors.Join(err, out.w.Flush())
-	if err == nil {
-		return 0
+	status := 0
+	for _, err := range []error{err, out.w.Flush()} {
+		if err != nil {
+			status = 1
+			_, _ = fmt.Fprintf(stderr, "quickstart: %s\n", printable(err.Error()))
+		}
 	}
-	_, _ = fmt.Fprintf(stderr, "quickstart: %v\n", err)
 	if _, ok := errors.AsType[usageError](err); ok {
 		_, _ = fmt.Fprintln(stderr, "Run it with -help for usage.")
 		return 2
 	}
-	return 1
+	return status
 }
 
 // A usageError is a mistake on the command line.
@@ -61,6 +65,8 @@ func show(ctx context.Context, args []string, repo *memrepo.Repo, out *screen, s
 	flags.SetOutput(io.Discard)
 	file := flags.String("tree", "", "read the tree from this `file`, not the one that ships with the program")
 	root := flags.Int64("cancel", 0, "cancel the request of this `id`, not the one that has no parent")
+	verbose := flags.Bool("v", false, "show each step as well, and each way to fail")
+	picture := flags.Bool("svg", false, "draw the tree as an SVG picture")
 	n := flags.Int("n", 0, "cancel a tree of this `number` of requests instead, and measure")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		help(out, flags)
@@ -73,8 +79,10 @@ func show(ctx context.Context, args []string, repo *memrepo.Repo, out *screen, s
 	switch {
 	case flags.NArg() > 0:
 		return usageError(fmt.Sprintf("unexpected argument %q", flags.Arg(0)))
-	case given["n"] && (given["tree"] || given["cancel"]):
-		return usageError("-n makes a tree of its own: leave out -tree and -cancel")
+	case given["n"] && len(given) > 1:
+		return usageError("-n makes a tree of its own and draws none: leave out the other flags")
+	case *picture && *verbose:
+		return usageError("-svg and -v exclude each other")
 	case given["n"] && *n <= 0:
 		return usageError("-n must be positive")
 	case given["cancel"] && *root <= 0:
@@ -92,9 +100,24 @@ func show(ctx context.Context, args []string, repo *memrepo.Repo, out *screen, s
 		}
 		*root = int64(t.requests[0].ID)
 	}
-	if err := runDemo(ctx, repo, t, lifecycle.ID(*root), out); err != nil {
+	if *picture {
+		c, err := runDemo(ctx, repo, t, lifecycle.ID(*root), nil)
+		if err == nil {
+			out.printf("%s", c.svg())
+		}
 		return err
 	}
+	c, err := runDemo(ctx, repo, t, lifecycle.ID(*root), animate(ctx, out))
+	if err != nil {
+		return err
+	}
+	c.summarize(out)
+	if !*verbose {
+		out.printf("\nMore: -v (each step, and each way to fail), -svg, -n 1000000, -tree FILE, -help.\n")
+		return nil
+	}
+	out.printf("\n")
+	c.tour(out)
 	return problems(ctx, out)
 }
 

@@ -12,11 +12,12 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 )
 
-var update = flag.Bool("update", false, "rewrite testdata/output.txt")
+var update = flag.Bool("update", false, "rewrite what is recorded")
 
 // output runs the program and returns its exit status and what it has written.
 func output(ctx context.Context, args ...string) (status int, stdout, stderr string) {
@@ -34,24 +35,54 @@ func writeTree(t *testing.T, text string) (file string) {
 	return file
 }
 
+// recorded is what the program writes, by file.
+var recorded = map[string][]string{
+	"testdata/output.txt":  nil,
+	"testdata/verbose.txt": {"-v"},
+	"cancel.svg":           {"-svg"},
+}
+
 func TestOutput(t *testing.T) {
 	t.Parallel()
-	const golden = "testdata/output.txt"
-	status, stdout, stderr := output(t.Context())
-	if status != 0 || stderr != "" {
-		t.Fatalf("status %d, stderr %q", status, stderr)
+	for golden, args := range recorded {
+		t.Run(golden, func(t *testing.T) {
+			t.Parallel()
+			status, stdout, stderr := output(t.Context(), args...)
+			if status != 0 || stderr != "" {
+				t.Fatalf("status %d, stderr %q", status, stderr)
+			}
+			if *update {
+				if err := os.WriteFile(golden, []byte(stdout), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), stdout); diff != "" {
+				t.Errorf("output differs from %s, which -update rewrites (-want +got):\n%s", golden, diff)
+			}
+		})
 	}
-	if *update {
-		if err := os.WriteFile(golden, []byte(stdout), 0o644); err != nil {
-			t.Fatal(err)
+}
+
+// TestSummaryFirst checks that the summary fits a terminal, and that -v begins with it.
+func TestSummaryFirst(t *testing.T) {
+	t.Parallel()
+	_, summary, _ := output(t.Context())
+	_, verbose, _ := output(t.Context(), "-v")
+	if n := strings.Count(summary, "\n"); n > maxLines {
+		t.Errorf("%d lines", n)
+	}
+	for line := range strings.Lines(summary) {
+		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 80 {
+			t.Errorf("a line of %d characters: %s", n, line)
 		}
 	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), stdout); diff != "" {
-		t.Errorf("output differs from %s, which -update rewrites (-want +got):\n%s", golden, diff)
+	common, _, ok := strings.Cut(summary, "\nMore: ")
+	if !ok || !strings.HasPrefix(verbose, common+"\n1. ") {
+		t.Errorf("-v begins with\n%.2000s\nwant the summary\n%s", verbose, common)
 	}
 }
 
@@ -63,12 +94,12 @@ func TestOwnTree(t *testing.T) {
 		1 0 PARENT            CANCELLING  Above
 		4 1 CHILD             RUNNING     work=ignores Beside
 	`)
-	status, stdout, stderr := output(t.Context(), "-tree", file, "-cancel", "2")
+	status, stdout, stderr := output(t.Context(), "-v", "-tree", file, "-cancel", "2")
 	if status != 0 || stderr != "" {
 		t.Fatalf("status %d, stderr %q", status, stderr)
 	}
 	_, end, _ := strings.Cut(stdout, "In the end.")
-	end, _, _ = strings.Cut(end, "\n\n5.")
+	end, _, _ = strings.Cut(end, "Each way to fail")
 	for _, want := range []string{
 		`1 Above +CANCELLING  waits for its children\n`,
 		`2 Interrupted before +CANCELLED\n`,
@@ -94,8 +125,11 @@ func TestExitStatus(t *testing.T) {
 		{"-n 0", 2, "-n must be positive"},
 		{"-n -7", 2, "-n must be positive"},
 		{"-n many", 2, "-n"},
-		{"-n 5 -tree x", 2, "leave out -tree and -cancel"},
-		{"-n 5 -cancel 1", 2, "leave out -tree and -cancel"},
+		{"-n 5 -tree x", 2, "leave out the other flags"},
+		{"-n 5 -cancel 1", 2, "leave out the other flags"},
+		{"-n 5 -v", 2, "leave out the other flags"},
+		{"-n 5 -svg", 2, "leave out the other flags"},
+		{"-v -svg", 2, "-svg and -v exclude each other"},
 		{"-cancel 0", 2, "-cancel must be positive"},
 		{"-frobnicate", 2, "-frobnicate"},
 		{"nightly.tree", 2, `unexpected argument "nightly.tree"`},
@@ -120,7 +154,7 @@ func TestExitStatus(t *testing.T) {
 func TestHelp(t *testing.T) {
 	t.Parallel()
 	_, stdout, _ := output(t.Context(), "-help")
-	for _, want := range []string{"-tree file", "-cancel id", "-n number", "ID PARENT KIND STATE"} {
+	for _, want := range []string{"-tree file", "-cancel id", "-n number", "-v", "-svg", "ID PARENT KIND STATE"} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("-help lacks %q:\n%s", want, stdout)
 		}
@@ -178,7 +212,7 @@ func TestInterrupted(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	if status, _, stderr := output(ctx); status != 1 || !strings.Contains(stderr, "interrupted: 0 requests are CANCELLED, 16 have not ended") {
+	if status, _, stderr := output(ctx); status != 1 || !strings.Contains(stderr, "interrupted: 0 requests are CANCELLED, 12 have not ended") {
 		t.Errorf("interrupted demo: status %d, stderr %q", status, stderr)
 	}
 }

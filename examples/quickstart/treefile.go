@@ -3,12 +3,13 @@ package main
 import (
 	_ "embed"
 	"fmt"
+	"io"
 	"iter"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
+	"unicode/utf8"
 
 	"example.com/ess/lifecycle"
 )
@@ -39,12 +40,29 @@ func readTree(file string) (*tree, error) {
 	if file == "" {
 		return parseTree("nightly.tree", nightly)
 	}
-	text, err := os.ReadFile(file)
+	f, err := os.Open(file)
 	if err != nil {
 		return nil, err
 	}
+	defer func() { _ = f.Close() }() // it was only read
+	text, err := io.ReadAll(io.LimitReader(f, maxSize+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(text) > maxSize:
+		return nil, fmt.Errorf("%s: a tree file has at most %s bytes", file, grouped(maxSize))
+	}
 	return parseTree(file, string(text))
 }
+
+// What a tree may have, so that it can be drawn: 20,000 requests, each below the one
+// before, would take gigabytes of lines between them.
+const (
+	maxSize     = 1 << 20 // bytes of the file
+	maxRequests = 1000
+	maxDepth    = 30 // levels
+	maxName     = 60 // characters
+)
 
 // parseTree returns the tree that text describes. Its error is a *treeError; file
 // is the name in it. What parseTree returns can be inserted in a store and
@@ -97,18 +115,18 @@ func (p *parser) add(line int, fields []string) error {
 	}
 	id, err := strconv.ParseInt(fields[0], 10, 64)
 	if err != nil || id <= 0 {
-		return p.errorf(line, "the id %q is not a positive number", fields[0])
+		return p.errorf(line, "the id %s is not a positive number", short(fields[0]))
 	}
 	parent, err := strconv.ParseInt(fields[1], 10, 64)
 	if err != nil || parent < 0 {
-		return p.errorf(line, "the parent %q is neither a positive number nor 0", fields[1])
+		return p.errorf(line, "the parent %s is neither a positive number nor 0", short(fields[1]))
 	}
 	r := lifecycle.Request{ID: lifecycle.ID(id), Parent: lifecycle.ID(parent)}
 	if err := r.Kind.UnmarshalText([]byte(fields[2])); err != nil {
-		return p.errorf(line, "unknown kind %q; the kinds are %s", fields[2], list(lifecycle.Kinds()))
+		return p.errorf(line, "unknown kind %s; the kinds are %s", short(fields[2]), list(lifecycle.Kinds()))
 	}
 	if err := r.State.UnmarshalText([]byte(fields[3])); err != nil {
-		return p.errorf(line, "unknown state %q; the states are %s", fields[3], list(lifecycle.States()))
+		return p.errorf(line, "unknown state %s; the states are %s", short(fields[3]), list(lifecycle.States()))
 	}
 	if r.State == lifecycle.StateCancelling && !r.Kind.RunsWork() {
 		r.Outcome = lifecycle.StateCancelled // it waits for its children only
@@ -121,15 +139,21 @@ func (p *parser) add(line int, fields []string) error {
 		var m string
 		m, name, _ = strings.Cut(rest, " ")
 		if !slices.Contains(manners, manner(m)) {
-			return p.errorf(line, "unknown manner of work %q; the manners are %s", m, list(slices.Values(manners)))
+			return p.errorf(line, "unknown manner of work %s; the manners are %s", short(m), list(slices.Values(manners)))
 		}
 		if !runs(r) {
 			return p.errorf(line, "a %v request in state %v runs no work", r.Kind, r.State)
 		}
 		p.manners[r.ID] = manner(m)
 	}
-	if strings.ContainsFunc(name, func(c rune) bool { return !unicode.IsPrint(c) }) {
-		return p.errorf(line, "the name %q cannot be printed", name)
+	if !isPrintable(name) {
+		return p.errorf(line, "the name %s cannot be printed", short(name))
+	}
+	if utf8.RuneCountInString(name) > maxName {
+		return p.errorf(line, "the name %s is longer than %d characters", short(name), maxName)
+	}
+	if len(p.requests) == maxRequests {
+		return p.errorf(line, "a tree has at most %s requests; -n makes larger ones", grouped(maxRequests))
 	}
 	p.names[r.ID] = name
 	p.at[r.ID] = len(p.requests)
@@ -174,11 +198,17 @@ func (p *parser) order() error {
 		children[r.Parent] = append(children[r.Parent], r)
 	}
 	ordered := children[0]
-	for i := 0; i < len(ordered); i++ {
-		ordered = append(ordered, children[ordered[i].ID]...)
-		delete(children, ordered[i].ID)
-	}
 	delete(children, 0)
+	levels := map[lifecycle.ID]int{} // that each of ordered is on, from 1
+	for i := 0; i < len(ordered); i++ {
+		r := ordered[i]
+		levels[r.ID] = levels[r.Parent] + 1
+		if levels[r.ID] > maxDepth {
+			return p.errorf(p.lines[p.at[r.ID]], "request %d is on level %d; a tree has at most %d levels", r.ID, levels[r.ID], maxDepth)
+		}
+		ordered = append(ordered, children[r.ID]...)
+		delete(children, r.ID)
+	}
 	for at, r := range p.requests {
 		if children[r.Parent] != nil {
 			// No request at the top is above r: so many steps up end in a cycle.

@@ -76,7 +76,7 @@ func TestParseTreeErrors(t *testing.T) {
 	}
 }
 
-// FuzzParse checks that what parses can be inserted, and cancelled to its end.
+// FuzzParse checks that what parses can be drawn, inserted, and cancelled to its end.
 func FuzzParse(f *testing.F) {
 	f.Add("# x\n2 1 CHILD RUNNING work=fails x y\n1 0 PARENT WAIT")
 	f.Add("2 1 CHILD WAIT\n1 0 PARENT CANCELLING\n")
@@ -89,7 +89,15 @@ func FuzzParse(f *testing.F) {
 			if _, ok := errors.AsType[*treeError](err); !ok || tree != nil {
 				t.Fatalf("parseTree = %v, %v", tree, err)
 			}
+			if text := err.Error(); len(text) > 500 || !isPrintable(text) {
+				t.Fatalf("the error is not fit for a terminal: %q", text)
+			}
 			return
+		}
+		for _, name := range tree.names {
+			if !isPrintable(name) {
+				t.Fatalf("the name %q is not fit for a terminal", name)
+			}
 		}
 		repo := new(memrepo.Repo)
 		if err := repo.Insert(tree.requests...); err != nil {
