@@ -77,11 +77,19 @@ func TestJSON(t *testing.T) {
 		}
 	}
 	for _, v := range []any{
-		cancel.Receipt{}, receipt, failed,
-		cancel.Counts{}, cancel.Counts{cancel.DispositionCancelled: 2, cancel.DispositionFailed: 1},
-		cancel.Result{}, cancel.Result{Root: failed, Counts: cancel.Counts{cancel.DispositionFailed: 1}, Interrupted: 3},
-		cancel.Plan{}, cancel.Order{}, cancel.Step{}, cancel.Cause{}, cancel.Disposition(0), cancel.DispositionRecorded,
-		cancel.OpTransition, lifecycle.SourceSpec, lifecycle.Source(0), lifecycle.Rule{},
+		cancel.Receipt{},
+		receipt, failed,
+		cancel.Counts{},
+		cancel.Counts{cancel.DispositionCancelled: 2, cancel.DispositionFailed: 1},
+		cancel.Result{},
+		cancel.Result{Root: failed, Counts: cancel.Counts{cancel.DispositionFailed: 1}, Interrupted: 3},
+		cancel.Plan{},
+		cancel.Order{},
+		cancel.Step{},
+		cancel.Cause{},
+		cancel.Disposition(0), cancel.DispositionRecorded,
+		cancel.OpTransition, lifecycle.SourceSpec, lifecycle.Source(0),
+		lifecycle.Rule{},
 	} {
 		same(t, v, v)
 	}

@@ -17,7 +17,7 @@ func TestTransitionRules(t *testing.T) {
 	t.Parallel()
 	for k := range lifecycle.Kinds() {
 		for s := range lifecycle.States() {
-			for trigger := lifecycle.Trigger(0); trigger < 40; trigger++ {
+			for trigger := range lifecycle.Trigger(40) {
 				var repo memrepo.Repo
 				was := lifecycle.Request{ID: 1, Kind: k, State: s, Attempt: 7}
 				must(t, repo.Insert(was))

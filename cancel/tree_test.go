@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -253,12 +254,7 @@ func liveBelow(repo *memrepo.Repo, parent lifecycle.ID) bool {
 }
 
 func contains(ids []lifecycle.ID, id lifecycle.ID) bool {
-	for _, i := range ids {
-		if i == id {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(ids, id)
 }
 
 func ignore(err error, codes ...esserrors.Code) error {

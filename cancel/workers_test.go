@@ -118,7 +118,7 @@ func TestRunPostProcessing(t *testing.T) {
 		must(t, err)
 		var workers cancel.Workers
 		err = workers.Run(t.Context(), cancel.New(repo, nil), r, func(context.Context) error { return work }, nil)
-		if got := states(repo); got != want || err != work { //nolint:errorlint // that and nothing else
+		if got := states(repo); got != want || err != work {
 			t.Errorf("Run = %v, %s, want %s", err, got, want)
 		}
 	}
@@ -326,7 +326,7 @@ func TestRunDeleted(t *testing.T) {
 				}
 				return work
 			}, nil)
-			if err != work { //nolint:errorlint // that and nothing else
+			if err != work {
 				t.Errorf("work %v, gone %v: Run = %v", work, gone, err)
 			}
 		}

@@ -52,7 +52,7 @@ func Example() {
 		stopped <- workers.Run(ctx, canceller, request, func(ctx context.Context) error {
 			close(started)
 			<-ctx.Done()
-			<-shown // only so that this prints the same every time
+			<-shown                   // only so that this prints the same every time
 			return context.Cause(ctx) // says who cancelled, and why
 		}, nil)
 	}()
