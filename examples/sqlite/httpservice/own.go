@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"io"
 
 	driversqlite "modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -18,25 +19,28 @@ var errServed = errors.New("another process serves this file")
 // SQLite locks by means of the operating system, which takes the lock from a process that
 // dies, and from no other. No clock has a part in it: the owner may be stopped for an hour,
 // or its machine suspended, and owns the file all the same.
-func own(ctx context.Context, db *sql.DB) (*sql.DB, error) {
+func own(ctx context.Context, db *sql.DB) (io.Closer, error) {
 	// SQLite knows the file's own name, whatever links lead there.
 	var path string
 	if err := db.QueryRowContext(ctx, "SELECT file FROM pragma_database_list WHERE name = 'main'").Scan(&path); err != nil {
 		return nil, err
 	}
-	owner, err := sql.Open("sqlite", dsn(path+"-owner", ""))
+	// A process that has just been killed takes a moment to end.
+	owner, err := sql.Open("sqlite", dsn(path+"-owner", "_busy_timeout=1000"))
 	if err != nil {
 		return nil, err
 	}
-	conn, err := owner.Conn(ctx) // never given back, so that it stays open
-	if err == nil {
-		_, err = conn.ExecContext(ctx, "BEGIN EXCLUSIVE")
+	conn, err := owner.Conn(ctx)
+	if err != nil {
+		return nil, errors.Join(err, owner.Close())
 	}
+	lock := closers{owner, conn}
+	_, err = conn.ExecContext(ctx, "BEGIN EXCLUSIVE")
 	if failed, ok := errors.AsType[*driversqlite.Error](err); ok && failed.Code()&0xff == sqlite3.SQLITE_BUSY {
 		err = errServed
 	}
 	if err != nil {
-		return nil, errors.Join(err, owner.Close())
+		return nil, errors.Join(err, lock.Close())
 	}
-	return owner, nil
+	return lock, nil
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/url"
 	"path/filepath"
+	"slices"
 
 	"example.com/ess/cancel"
 	esserrors "example.com/ess/errors"
@@ -21,8 +22,8 @@ import (
 // scheduler of one's own that would be columns of one table.
 type store struct {
 	*sqlite.Store
-	db    *sql.DB // the same file
-	owner io.Closer
+	db     *sql.DB // the same file
+	opened closers
 }
 
 var _ service.Store = store{}
@@ -33,22 +34,21 @@ func open(ctx context.Context, file string) (_ service.Store, err error) {
 	if err != nil {
 		return nil, err
 	}
-	var opened []io.Closer
+	var opened closers
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("%s: %w", file, err), closeAll(opened...))
+			err = errors.Join(fmt.Errorf("%s: %w", file, err), opened.Close())
 		}
 	}()
 	db, err := sql.Open("sqlite", dsn(path, "_busy_timeout=60000&_txlock=immediate&_pragma=synchronous(FULL)"))
 	if err != nil {
 		return nil, err
 	}
-	opened = append(opened, db)
 	owner, err := own(ctx, db)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, db.Close())
 	}
-	opened = append(opened, owner)
+	opened = closers{owner, db}
 	requests, err := sqlite.Open(ctx, path)
 	if err != nil {
 		return nil, err
@@ -56,7 +56,7 @@ func open(ctx context.Context, file string) (_ service.Store, err error) {
 	opened = append(opened, requests)
 	// AUTOINCREMENT has SQLite remember the greatest id that was ever given.
 	_, err = db.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS jobs (id INTEGER PRIMARY KEY AUTOINCREMENT, job TEXT NOT NULL) STRICT")
-	return store{requests, db, owner}, err
+	return store{requests, db, opened}, err
 }
 
 func dsn(path, options string) string {
@@ -65,13 +65,15 @@ func dsn(path, options string) string {
 }
 
 // Close closes the file, and then lets others serve it.
-func (s store) Close() error { return closeAll(s.owner, s.db, s.Store) }
+func (s store) Close() error { return s.opened.Close() }
 
-// closeAll closes cs, the last first.
-func closeAll(cs ...io.Closer) error {
+// Closers are things to close, the last first.
+type closers []io.Closer
+
+func (cs closers) Close() error {
 	var errs []error
-	for i := range cs {
-		errs = append(errs, cs[len(cs)-1-i].Close())
+	for _, c := range slices.Backward(cs) {
+		errs = append(errs, c.Close())
 	}
 	return errors.Join(errs...)
 }
