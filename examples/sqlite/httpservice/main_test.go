@@ -21,14 +21,14 @@ func TestMain(m *testing.M) {
 	if args, ok := os.LookupEnv("HTTPSERVICE_ARGS"); ok {
 		os.Args = append(os.Args[:1], strings.Fields(args)...)
 		main()
-		os.Exit(0)
+		return
 	}
 	if tool := tools[filepath.Base(os.Args[0])]; tool != nil {
 		if err := tool(os.Args[1:]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
-		os.Exit(0)
+		return
 	}
 	os.Exit(m.Run())
 }
