@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"example.com/ess/cancel"
@@ -15,7 +14,7 @@ import (
 // A dispatcher runs the requests of a store: those without children by simulated
 // work, and those with children by way of their children.
 //
-// It looks at what the store has and takes every request a step further, again and
+// It looks at what the store has and takes every request as far as it can, again and
 // again. So it needs to remember nothing, and after a restart goes on where the
 // process before has stopped. Requests that have both work and children are not for it.
 type dispatcher struct {
@@ -26,16 +25,19 @@ type dispatcher struct {
 	woken     chan struct{}
 	running   sync.WaitGroup
 
-	failing atomic.Bool           // whether the store has failed of late
-	failed  atomic.Pointer[error] // how it has for some work, since the last step
-
 	mu   sync.Mutex
 	busy map[lifecycle.ID]bool // whose work runs here
-	done map[lifecycle.ID]bool // whose work is done, which the store does not know yet
+	done map[lifecycle.ID]bool // whose work has been done, which the store could not be told
+	// When an error was last reported, when last logged, and how many have not been.
+	failed, logged time.Time
+	unlogged       int
 }
 
 func newDispatcher(store Store, cfg config) *dispatcher {
-	return &dispatcher{config: cfg, store: store, woken: make(chan struct{}, 1), busy: map[lifecycle.ID]bool{}, done: map[lifecycle.ID]bool{}}
+	return &dispatcher{
+		config: cfg, store: store, woken: make(chan struct{}, 1),
+		busy: map[lifecycle.ID]bool{}, done: map[lifecycle.ID]bool{},
+	}
 }
 
 // wake has the dispatcher look again.
@@ -47,194 +49,221 @@ func (d *dispatcher) wake() {
 }
 
 // run dispatches until ctx ends and all work has returned. First, and then from time
-// to time, it takes up what a cancel has left unfinished. While the store fails it waits
-// longer and longer, and nothing wakes it.
+// to time, it takes up what a cancel has left unfinished.
 func (d *dispatcher) run(ctx context.Context) {
 	defer d.running.Wait()
-	tick := time.NewTicker(d.every)
-	defer tick.Stop()
-	pause, resume, fresh := d.every, true, false
-	for ctx.Err() == nil {
-		if err := d.step(ctx, resume); err != nil && ctx.Err() == nil {
-			d.failing.Store(true)
-			d.log.ErrorContext(ctx, "cannot go on", "err", err, "again_in", pause)
-			sleep(ctx, pause)
-			tick.Reset(d.every)
-			pause, resume, fresh = min(2*pause, maxPause), true, true
-			continue
-		}
-		if resume && !fresh { // all has been well from one tick to the next
-			d.failing.Store(false)
-			pause = d.every
-		}
-		resume, fresh = false, false
+	d.running.Go(func() {
+		cancel.Repeat(ctx, d.every, func(ctx context.Context) {
+			_, err := d.canceller.Resume(ctx, nil)
+			d.report(ctx, errors.Join(err, d.workers.Poll(ctx, d.canceller)))
+			d.wake()
+		})
+	})
+	for {
 		select {
 		case <-ctx.Done():
+			return
 		case <-d.woken:
-		case <-tick.C:
-			resume = true
+		}
+		if _, err := d.dispatch(ctx, 0, true); err != nil {
+			d.report(ctx, err)
+			select { // however often it is woken meanwhile
+			case <-ctx.Done():
+			case <-time.After(d.every):
+			}
 		}
 	}
 }
 
-// maxPause is the longest time between two tries at a store that fails.
-const maxPause = 5 * time.Minute
-
-func sleep(ctx context.Context, long time.Duration) {
-	timer := time.NewTimer(long)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
+// report logs what went wrong, but no more than a line in a minute: while a store fails,
+// nearly everything does.
+func (d *dispatcher) report(ctx context.Context, err error) {
+	if err == nil || ctx.Err() != nil {
+		return
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.failed = time.Now()
+	if d.failed.Sub(d.logged) < time.Minute {
+		d.unlogged++
+		return
+	}
+	d.log.ErrorContext(ctx, "the scheduler cannot go on everywhere", "err", err, "not_logged_before", d.unlogged)
+	d.logged, d.unlogged = d.failed, 0
 }
 
-// step does what there is to do now.
-func (d *dispatcher) step(ctx context.Context, resume bool) (err error) {
-	failed := d.failed.Swap(nil)
-	if failed != nil {
-		err = *failed // by work, since the last step
-	}
-	if err == nil && resume {
-		_, err = d.canceller.Resume(ctx, nil)
-	}
-	if err == nil {
-		err = d.dispatch(ctx, 0, true)
-	}
-	return err
+// well reports whether nothing has gone wrong of late.
+func (d *dispatcher) well() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return time.Since(d.failed) > 2*d.every
 }
 
-// dispatch takes every live request below parent a step further. Below a parent that is
-// held or cancelled nothing starts.
-func (d *dispatcher) dispatch(ctx context.Context, parent lifecycle.ID, open bool) error {
+func (d *dispatcher) locked(f func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	f()
+}
+
+// occupied returns how many requests are executing here.
+func (d *dispatcher) occupied() (n int) {
+	d.locked(func() { n = len(d.busy) })
+	return n
+}
+
+func (d *dispatcher) isBusy(id lifecycle.ID) (is bool) {
+	d.locked(func() { is = d.busy[id] })
+	return is
+}
+
+func (d *dispatcher) isDone(id lifecycle.ID) (is bool) {
+	d.locked(func() { is = d.done[id] })
+	return is
+}
+
+// maxFailures is how many requests below one parent may fail before the others wait for
+// the next time.
+const maxFailures = 10
+
+// dispatch takes every live request below parent as far as it can, and reports whether
+// there are any. Below a parent that is held or cancelled nothing starts.
+func (d *dispatcher) dispatch(ctx context.Context, parent lifecycle.ID, open bool) (live bool, err error) {
+	var errs []error
 	for r, err := range cancel.Children(ctx, d.store, childrenOf(parent, lifecycle.Live)) {
-		if err != nil {
-			return err
-		}
-		leaf := !r.Kind.HasChildren()
+		live = true
 		switch {
-		case !open:
-		case r.State == lifecycle.StateWait:
-			r, err = d.fire(ctx, r, lifecycle.TriggerDispatch)
-		case r.State == lifecycle.StateReady && (!leaf || d.occupied() < d.slots):
-			r, err = d.fire(ctx, r, lifecycle.TriggerStart)
-		}
-		switch {
-		case err != nil:
-		case !leaf:
-			err = d.dispatchParent(ctx, r, open)
-		case lifecycle.Executing.Has(r.State):
-			d.start(ctx, r.ID)
+		case err != nil && r.ID != 0: // it cannot be read, and the others go on
+			d.report(ctx, err)
+			continue
+		case err == nil:
+			err = d.advance(ctx, r, open)
 		}
 		if err != nil {
-			return err
+			errs = append(errs, err)
+		}
+		if len(errs) == maxFailures || ctx.Err() != nil {
+			break
 		}
 	}
-	return nil
+	return live, errors.Join(errs...)
 }
 
-// dispatchParent ends a parent after its children. A parent whose schedule has ended
-// admits none, so that one look afterwards is enough.
-func (d *dispatcher) dispatchParent(ctx context.Context, r lifecycle.Request, open bool) error {
-	ends := map[lifecycle.State]lifecycle.Trigger{
-		lifecycle.StateRunning:       lifecycle.TriggerEndSchedule,
-		lifecycle.StateScheduleEnded: lifecycle.TriggerFinish,
-	}
-	end, started := ends[r.State]
-	for _, err := range cancel.Children(ctx, d.store, childrenOf(r.ID, lifecycle.Live)) {
-		if err != nil {
-			return err
+// advance takes a request as far as it can.
+func (d *dispatcher) advance(ctx context.Context, r lifecycle.Request, open bool) (err error) {
+	container := r.Kind.HasChildren()
+	for _, t := range []lifecycle.Trigger{lifecycle.TriggerDispatch, lifecycle.TriggerStart} {
+		if _, ok := lifecycle.Next(r.Kind, r.State, t); ok && open && err == nil && (container || d.occupied() < d.slots) {
+			r, err = d.fire(ctx, r, t)
 		}
-		return d.dispatch(ctx, r.ID, open && started)
 	}
-	if !started {
+	switch {
+	case err != nil:
+		return err
+	case container:
+		return d.advanceParent(ctx, r, open)
+	case !lifecycle.Executing.Has(r.State), d.isBusy(r.ID):
 		return nil
 	}
-	_, err := d.fire(ctx, r, end)
+	// Its work does not run here, and so it runs nowhere: either it has just been started,
+	// or the process that ran it is gone, or it is over and the store was not told.
+	switch r.State {
+	case lifecycle.StateCompleted:
+		_, err = d.fire(ctx, r, lifecycle.TriggerSucceed)
+	case lifecycle.StateCancelling:
+		outcome := lifecycle.StateCancelled
+		if d.isDone(r.ID) {
+			outcome = lifecycle.StateSucceeded
+		}
+		_, err = d.canceller.Acknowledge(ctx, cancel.Order{ID: r.ID, Attempt: r.Attempt}, outcome)
+	default:
+		d.start(ctx, r)
+	}
+	return unlessBeaten(err)
+}
+
+// advanceParent ends a parent after its last child. Should one be submitted just before
+// the schedule of its parent ends, the parent does not finish yet.
+func (d *dispatcher) advanceParent(ctx context.Context, r lifecycle.Request, open bool) error {
+	started := r.State == lifecycle.StateRunning || r.State == lifecycle.StateScheduleEnded
+	live, err := d.dispatch(ctx, r.ID, open && started)
+	if err != nil || live || !started {
+		return err
+	}
+	for _, t := range []lifecycle.Trigger{lifecycle.TriggerEndSchedule, lifecycle.TriggerFinish} {
+		if _, ok := lifecycle.Next(r.Kind, r.State, t); ok && err == nil {
+			r, err = d.fire(ctx, r, t)
+		}
+	}
 	return err
 }
 
 // fire makes a transition, unless somebody else has changed the request meanwhile.
 func (d *dispatcher) fire(ctx context.Context, r lifecycle.Request, t lifecycle.Trigger) (lifecycle.Request, error) {
-	now, err := d.store.Fire(ctx, r.ID, t)
-	switch {
-	case errors.Is(err, esserrors.CodeUnsupportedState), errors.Is(err, esserrors.CodeConflict):
-		return r, nil
-	case err == nil:
-		d.wake() // there may be more to do
-	}
-	return now, err
+	r, err := d.canceller.Transition(ctx, cancel.Order{ID: r.ID}, t)
+	return r, unlessBeaten(err)
 }
 
-// occupied returns how many requests are executing here.
-func (d *dispatcher) occupied() int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return len(d.busy)
+// unlessBeaten returns err, unless somebody else has been quicker.
+func unlessBeaten(err error) error {
+	switch esserrors.CodeOf(err) {
+	case esserrors.CodeUnsupportedState, esserrors.CodeConflict, esserrors.CodeNotFound:
+		return nil
+	default:
+		return err
+	}
 }
 
-// start starts the work of a request that is executing, unless it runs. After a
-// restart it does not: then this runs it again, or if it is CANCELLING acknowledges
-// for it.
-func (d *dispatcher) start(ctx context.Context, id lifecycle.ID) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.busy[id] {
-		return
-	}
-	d.busy[id] = true
+// start starts the work of a request that is RUNNING.
+func (d *dispatcher) start(ctx context.Context, r lifecycle.Request) {
+	d.locked(func() { d.busy[r.ID] = true })
 	d.running.Go(func() {
-		err := d.workers.Run(ctx, d.canceller, id, func(workCtx context.Context) error {
-			job, err := d.store.Job(ctx, id)
-			if err != nil {
-				return esserrors.System("start", int64(id), err)
+		err := d.runOne(ctx, r)
+		failed := errors.Is(err, esserrors.CodeSystem)
+		d.locked(func() {
+			delete(d.busy, r.ID)
+			if !failed {
+				delete(d.done, r.ID)
 			}
-			return d.work(ctx, workCtx, id, job)
 		})
-		d.mu.Lock()
-		delete(d.busy, id)
-		if !errors.Is(err, esserrors.CodeSystem) {
-			delete(d.done, id)
-		}
-		d.mu.Unlock()
-		if errors.Is(err, esserrors.CodeSystem) {
-			d.failed.Store(&err)
+		if failed {
+			d.report(ctx, err)
+			return // the next tick is early enough
 		}
 		d.wake()
 	})
 }
 
-// work does what a request is there for. It obeys the cancel of its request, which
-// ends workCtx, unless it is deaf, and always the end of the process, which ends ctx.
-func (d *dispatcher) work(ctx, workCtx context.Context, id lifecycle.ID, j Job) error {
+// runOne runs the work of a request and ends the request. Work that has been done, and
+// whose end could not be stored, is not done again.
+func (d *dispatcher) runOne(ctx context.Context, r lifecycle.Request) error {
+	job, err := d.store.Job(ctx, r.ID)
+	if err != nil {
+		return esserrors.System("start", int64(r.ID), err)
+	}
+	return d.workers.Run(ctx, d.canceller, r, func(workCtx context.Context) error {
+		if d.isDone(r.ID) {
+			return nil
+		}
+		err := job.do(ctx, workCtx)
+		if err == nil {
+			d.locked(func() { d.done[r.ID] = true })
+		}
+		return err
+	}, nil)
+}
+
+// do does what a request is there for. It obeys the cancel of its request, which ends
+// workCtx, unless it is deaf, and always the end of the process, which ends ctx.
+func (j Job) do(ctx, workCtx context.Context) error {
 	if j.Deaf {
 		workCtx = ctx
 	}
-	d.mu.Lock()
-	done := d.done[id]
-	d.mu.Unlock()
-	if !done {
-		select {
-		case <-workCtx.Done():
-			return context.Cause(workCtx)
-		case <-time.After(time.Duration(j.Seconds * float64(time.Second))):
-		}
+	select {
+	case <-workCtx.Done():
+		return context.Cause(workCtx)
+	case <-time.After(time.Duration(j.Seconds * float64(time.Second))):
+		return nil
 	}
-	d.mu.Lock()
-	d.done[id] = true
-	d.mu.Unlock()
-	// It is done, whatever happens now. If a cancel was quicker than one of these,
-	// the request stays as it is and Run acknowledges that the work has succeeded.
-	ctx = context.WithoutCancel(ctx)
-	r := lifecycle.Request{ID: id}
-	_, err := d.fire(ctx, r, lifecycle.TriggerComplete)
-	if err == nil {
-		_, err = d.fire(ctx, r, lifecycle.TriggerSucceed)
-	}
-	if err != nil {
-		return esserrors.System("end", int64(id), err)
-	}
-	return nil
 }
 
 // childrenOf asks for the children of a request that are in some states.

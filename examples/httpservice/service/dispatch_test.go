@@ -273,11 +273,13 @@ func TestSubmitterGoes(t *testing.T) {
 type failing struct {
 	Store
 	reads, writes atomic.Bool // whether they fail
+	calls         atomic.Int64
 }
 
 var errFailing = errors.New("the disk is full")
 
 func (f *failing) Children(ctx context.Context, q cancel.ChildQuery) ([]lifecycle.Request, error) {
+	f.calls.Add(1)
 	if f.reads.Load() {
 		return nil, errFailing
 	}
@@ -285,20 +287,14 @@ func (f *failing) Children(ctx context.Context, q cancel.ChildQuery) ([]lifecycl
 }
 
 func (f *failing) Apply(ctx context.Context, changes []cancel.Change) ([]bool, error) {
+	f.calls.Add(1)
 	if f.writes.Load() {
 		return nil, errFailing
 	}
 	return f.Store.Apply(ctx, changes)
 }
 
-func (f *failing) Fire(ctx context.Context, id lifecycle.ID, t lifecycle.Trigger) (lifecycle.Request, error) {
-	if f.writes.Load() {
-		return lifecycle.Request{}, errFailing
-	}
-	return f.Store.Fire(ctx, id, t)
-}
-
-// TestFailingStore has a store fail for a day. The dispatcher says so, and neither fills
+// TestFailingStore has a store fail for hours. The dispatcher says so, and neither fills
 // the log nor keeps a processor busy; and when the store works again it goes on.
 func TestFailingStore(t *testing.T) {
 	t.Parallel()
@@ -330,15 +326,19 @@ func TestFailingStore(t *testing.T) {
 					ended.Go(func() { s.jobs.run(ctx) })
 					time.Sleep(10 * time.Second)
 					fails(store).Store(true)
-					for range 24 * 60 {
+					const minutes = 180
+					for range minutes {
 						time.Sleep(time.Minute)
 						s.jobs.wake() // clients call all the time
 					}
-					if lines := strings.Count(log.String(), "\n"); lines == 0 || lines > 24*60 {
-						t.Errorf("%d lines of log in a day", lines)
+					if lines := strings.Count(log.String(), "\n"); lines == 0 || lines > minutes+1 {
+						t.Errorf("%d lines of log in %d minutes", lines, minutes)
 					}
-					if !s.jobs.failing.Load() {
-						t.Error("it is said to be healthy")
+					if calls := store.calls.Load(); calls > minutes*400 {
+						t.Errorf("%d calls of a store that fails in %d minutes", calls, minutes)
+					}
+					if s.jobs.well() {
+						t.Error("it is said to be well")
 					}
 					fails(store).Store(false)
 					time.Sleep(20 * time.Minute)
@@ -346,7 +346,7 @@ func TestFailingStore(t *testing.T) {
 					if r, err := s.store.Get(t.Context(), 1); err != nil || r.State != lifecycle.StateFinished {
 						t.Errorf("after the store has been mended, request 1 is %v, %v", r.State, err)
 					}
-					if s.jobs.failing.Load() {
+					if !s.jobs.well() {
 						t.Error("it is still said to be ill")
 					}
 					stop()
@@ -354,5 +354,55 @@ func TestFailingStore(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// A garbled store has a request that it cannot read.
+type garbled struct {
+	Store
+	id lifecycle.ID
+}
+
+func (g garbled) garble(r *lifecycle.Request) {
+	if r.ID == g.id {
+		*r = lifecycle.Request{ID: r.ID, Parent: r.Parent}
+	}
+}
+
+func (g garbled) Get(ctx context.Context, id lifecycle.ID) (lifecycle.Request, error) {
+	r, err := g.Store.Get(ctx, id)
+	g.garble(&r)
+	return r, err
+}
+
+func (g garbled) Children(ctx context.Context, q cancel.ChildQuery) ([]lifecycle.Request, error) {
+	page, err := g.Store.Children(ctx, q)
+	for i := range page {
+		g.garble(&page[i])
+	}
+	return page, err
+}
+
+// TestUnreadable has a request that cannot be read. It is named, and live; the others
+// go on.
+func TestUnreadable(t *testing.T) {
+	t.Parallel()
+	f := start(t, garbled{insert(t), 2}, nil)
+	f.submit(`{"children": [{}, {}]}`)
+	f.submit(`{}`)
+	f.waitFor("3", lifecycle.StateSucceeded)
+	f.waitFor("4", lifecycle.StateSucceeded)
+	f.waitFor("1", lifecycle.StateRunning)
+	if a := f.call("GET", requests+"/2", "", nil); a.status != 200 || !strings.Contains(a.body, `"state": ""`) {
+		t.Errorf("what cannot be read: %d %s", a.status, a.body)
+	}
+	if d := f.details("1"); len(d.Children) != 2 || d.Children[0].State != 0 {
+		t.Errorf("its parent: %+v", d)
+	}
+	if log := f.log.String(); strings.Count(log, "level=ERROR") != 1 || !strings.Contains(log, "request 2") {
+		t.Errorf("log:\n%s", log)
+	}
+	if a := f.call("GET", "/health", "", nil); a.status != 503 {
+		t.Errorf("health: %d %s", a.status, a.body)
 	}
 }

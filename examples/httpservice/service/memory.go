@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 
+	"example.com/ess/cancel"
 	"example.com/ess/cancel/memrepo"
 	"example.com/ess/lifecycle"
 )
@@ -39,8 +40,20 @@ func (m *Memory) Submit(ctx context.Context, t *Tree) (lifecycle.ID, error) {
 		m.last = r.ID
 		m.jobs[r.ID] = job
 	}
-	_, err := m.Fire(ctx, top, lifecycle.TriggerValidate)
-	return top, err
+	return top, m.validate(ctx, top)
+}
+
+func (m *Memory) validate(ctx context.Context, id lifecycle.ID) error {
+	old, err := m.Get(ctx, id)
+	if err != nil {
+		return err
+	}
+	state, err := lifecycle.Advance(old.Kind, old.State, lifecycle.TriggerValidate)
+	if err != nil {
+		return err
+	}
+	_, err = m.Apply(ctx, []cancel.Change{{Old: old, Trigger: lifecycle.TriggerValidate, State: state}})
+	return err
 }
 
 // Job implements [Store].

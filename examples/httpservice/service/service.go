@@ -30,8 +30,6 @@ type Store interface {
 	Submit(ctx context.Context, t *Tree) (lifecycle.ID, error)
 	// Job returns the job of a request; the zero Job if it has none.
 	Job(ctx context.Context, id lifecycle.ID) (Job, error)
-	// Fire makes a transition that package lifecycle permits.
-	Fire(ctx context.Context, id lifecycle.ID, t lifecycle.Trigger) (lifecycle.Request, error)
 }
 
 // A config is what the flags say.
@@ -54,6 +52,12 @@ type service struct {
 	mux       http.ServeMux
 }
 
+// What is authorized here besides the operations of the canceller.
+const (
+	opSubmit cancel.Op = "submit"
+	opList   cancel.Op = "list overdue"
+)
+
 const (
 	requests = "/ess/rest/scheduler/v1/requests"
 	pageSize = 1000 // children in one answer
@@ -75,8 +79,8 @@ func newService(store Store, cfg config) *service {
 	s.handle("/overdue", http.MethodGet, s.overdue)
 	s.handle(requests, http.MethodPost, s.submit)
 	s.handle(requests+"/{requestId}", http.MethodGet, s.read, "after")
-	s.handle(requests+"/{requestId}/cancel", http.MethodPost, s.order("cancel", s.canceller.Cancel))
-	s.handle(requests+"/{requestId}/forceCancel", http.MethodPost, s.order("force", s.canceller.Force))
+	s.handle(requests+"/{requestId}/cancel", http.MethodPost, s.order(cancel.OpCancel, s.canceller.Cancel))
+	s.handle(requests+"/{requestId}/forceCancel", http.MethodPost, s.order(cancel.OpForce, s.canceller.Force))
 	s.handle(requests+"/{requestId}/checkInCancelling", http.MethodPost, s.checkIn)
 	return s
 }
@@ -92,23 +96,23 @@ func (s *service) authorize(_ context.Context, a cancel.Access) error {
 
 // permitted asks authorize before anything of the body is waited for. (The canceller
 // asks it again, before it writes.)
-func (s *service) permitted(r *http.Request, op string, id lifecycle.ID) error {
+func (s *service) permitted(r *http.Request, op cancel.Op, id lifecycle.ID) error {
 	err := s.authorize(r.Context(), cancel.Access{Op: op, ID: id, Actor: field(r, "X-Actor")})
 	switch {
 	case err == nil:
 		return nil
 	case id == 0:
-		return &esserrors.Error{Code: esserrors.CodeNotAuthorized, Op: op, Detail: fmt.Sprintf("Not authorized to %s requests.", op), Err: err}
+		return &esserrors.Error{Code: esserrors.CodeNotAuthorized, Op: string(op), Detail: fmt.Sprintf("Not authorized to %s requests.", op), Err: err}
 	default:
-		return esserrors.NotAuthorized(op, int64(id), err)
+		return esserrors.NotAuthorized(string(op), int64(id), err)
 	}
 }
 
 // ended is called at the end of every operation of the canceller.
 func (s *service) ended(ctx context.Context, info cancel.EndInfo) {
-	level := slog.LevelInfo // who gets the error knows whether it is one for the log
-	if info.Err == nil && info.Result.Counts.Total() == 0 {
-		level = slog.LevelDebug // a check-in, or a Resume that found nothing
+	level := slog.LevelDebug // such as a Resume that found nothing, or has failed, which the dispatcher reports
+	if ordered := info.Op == cancel.OpCancel || info.Op == cancel.OpForce; ordered || info.Err == nil && info.Result.Counts.Total() > 0 {
+		level = slog.LevelInfo
 	}
 	s.log.Log(ctx, level, "ended", slog.Any("", info))
 	if info.Err == nil {
@@ -117,7 +121,7 @@ func (s *service) ended(ctx context.Context, info cancel.EndInfo) {
 }
 
 // order returns the endpoint of an operation of the canceller.
-func (s *service) order(op string, do func(context.Context, cancel.Order) (cancel.Result, error)) endpoint {
+func (s *service) order(op cancel.Op, do func(context.Context, cancel.Order) (cancel.Result, error)) endpoint {
 	return func(_ http.Header, r *http.Request) (int, any, error) {
 		id, err := s.bare(r, op)
 		if err != nil {
@@ -139,7 +143,7 @@ func initiated(d cancel.Disposition) bool {
 
 // bare returns the id of the request that r wants to do op to. It refuses a body: the
 // operations have none, and whoever sends one expects something of it.
-func (s *service) bare(r *http.Request, op string) (lifecycle.ID, error) {
+func (s *service) bare(r *http.Request, op cancel.Op) (lifecycle.ID, error) {
 	id, err := parseID(r.PathValue("requestId"))
 	if err == nil {
 		err = s.permitted(r, op, id)
@@ -155,11 +159,11 @@ func (s *service) bare(r *http.Request, op string) (lifecycle.ID, error) {
 
 // checkIn answers whether the work of a request has to stop.
 func (s *service) checkIn(_ http.Header, r *http.Request) (int, any, error) {
-	id, err := s.bare(r, "check in")
+	id, err := s.bare(r, cancel.OpCheckIn)
 	if err != nil {
 		return 0, nil, err
 	}
-	in, err := s.canceller.CheckIn(r.Context(), id)
+	in, err := s.canceller.CheckIn(r.Context(), cancel.Order{ID: id})
 	return http.StatusOK, in.Cancelling, err
 }
 
@@ -171,7 +175,7 @@ type created struct {
 
 // submit stores a tree of requests and has it run.
 func (s *service) submit(h http.Header, r *http.Request) (int, any, error) {
-	if err := s.permitted(r, "submit", 0); err != nil {
+	if err := s.permitted(r, opSubmit, 0); err != nil {
 		return 0, nil, err
 	}
 	if t, _, err := mime.ParseMediaType(field(r, "Content-Type")); err != nil || !slices.Contains(offered, t) {
@@ -244,7 +248,7 @@ func (s *service) read(_ http.Header, r *http.Request) (int, any, error) {
 		}
 	}
 	for c, err := range cancel.Children(ctx, s.store, below) {
-		if err != nil {
+		if err != nil && c.ID == 0 {
 			return 0, nil, err
 		}
 		if n := len(d.Children); n == pageSize {
@@ -267,8 +271,8 @@ func (s *service) health(_ http.Header, r *http.Request) (int, any, error) {
 	if _, err := s.store.Get(r.Context(), 1); err != nil && !errors.Is(err, cancel.ErrNotFound) {
 		return 0, nil, err
 	}
-	if s.jobs.failing.Load() {
-		return 0, nil, &refusal{http.StatusServiceUnavailable, "The scheduler cannot go on. The log says why."}
+	if !s.jobs.well() {
+		return 0, nil, &refusal{http.StatusServiceUnavailable, "The scheduler cannot go on everywhere. The log says why."}
 	}
 	return http.StatusOK, health{s.jobs.occupied(), s.slots}, nil
 }
@@ -276,18 +280,22 @@ func (s *service) health(_ http.Header, r *http.Request) (int, any, error) {
 // overdue answers with the first requests whose work has been silent for so long that
 // they can be forced.
 func (s *service) overdue(_ http.Header, r *http.Request) (int, any, error) {
-	if err := s.permitted(r, "list overdue", 0); err != nil {
+	if err := s.permitted(r, opList, 0); err != nil {
 		return 0, nil, err
 	}
 	ids := []lifecycle.ID{}
 	for u, err := range s.canceller.Overdue(r.Context()) {
-		if err != nil {
+		switch {
+		case err != nil && u.Request.ID == 0:
 			return 0, nil, err
+		case err != nil:
+			s.jobs.report(r.Context(), err)
+		default:
+			ids = append(ids, u.Request.ID)
 		}
 		if len(ids) == pageSize {
 			break
 		}
-		ids = append(ids, u.Request.ID)
 	}
 	return http.StatusOK, map[string][]lifecycle.ID{"overdue": ids}, nil
 }
