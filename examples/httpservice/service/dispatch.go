@@ -19,6 +19,7 @@ import (
 // process before has stopped. Requests that have both work and children are not for it.
 type dispatcher struct {
 	config
+	reporter
 	store     Store
 	canceller *cancel.Canceller
 	workers   cancel.Workers
@@ -27,15 +28,12 @@ type dispatcher struct {
 
 	mu   sync.Mutex
 	busy map[lifecycle.ID]bool // whose work runs here
-	done map[lifecycle.ID]bool // whose work has been done, which the store could not be told
-	// When an error was last reported, when last logged, and how many have not been.
-	failed, logged time.Time
-	unlogged       int
+	done map[lifecycle.ID]bool // whose work has been done, which the store may not know yet
 }
 
 func newDispatcher(store Store, cfg config) *dispatcher {
 	return &dispatcher{
-		config: cfg, store: store, woken: make(chan struct{}, 1),
+		config: cfg, reporter: reporter{log: cfg.log}, store: store, woken: make(chan struct{}, 1),
 		busy: map[lifecycle.ID]bool{}, done: map[lifecycle.ID]bool{},
 	}
 }
@@ -65,40 +63,12 @@ func (d *dispatcher) run(ctx context.Context) {
 			return
 		case <-d.woken:
 		}
-		if _, err := d.dispatch(ctx, 0, true); err != nil {
-			d.report(ctx, err)
-			select { // however often it is woken meanwhile
-			case <-ctx.Done():
-			case <-time.After(d.every):
-			}
-		}
+		_, err := d.dispatch(ctx, 0, true)
+		d.report(ctx, err)
 	}
 }
 
-// report logs what went wrong, but no more than a line in a minute: while a store fails,
-// nearly everything does.
-func (d *dispatcher) report(ctx context.Context, err error) {
-	if err == nil || ctx.Err() != nil {
-		return
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.failed = time.Now()
-	if d.failed.Sub(d.logged) < time.Minute {
-		d.unlogged++
-		return
-	}
-	d.log.ErrorContext(ctx, "the scheduler cannot go on everywhere", "err", err, "not_logged_before", d.unlogged)
-	d.logged, d.unlogged = d.failed, 0
-}
-
-// well reports whether nothing has gone wrong of late.
-func (d *dispatcher) well() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return time.Since(d.failed) > 2*d.every
-}
-
+// locked calls f, which looks at busy or done.
 func (d *dispatcher) locked(f func()) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -177,8 +147,12 @@ func (d *dispatcher) advance(ctx context.Context, r lifecycle.Request, open bool
 		_, err = d.canceller.Acknowledge(ctx, cancel.Order{ID: r.ID, Attempt: r.Attempt}, outcome)
 	default:
 		d.start(ctx, r)
+		return nil
 	}
-	return unlessBeaten(err)
+	if err = unlessBeaten(err); err == nil {
+		d.locked(func() { delete(d.done, r.ID) })
+	}
+	return err
 }
 
 // advanceParent ends a parent after its last child. Should one be submitted just before
@@ -218,7 +192,7 @@ func (d *dispatcher) start(ctx context.Context, r lifecycle.Request) {
 	d.locked(func() { d.busy[r.ID] = true })
 	d.running.Go(func() {
 		err := d.runOne(ctx, r)
-		failed := errors.Is(err, esserrors.CodeSystem)
+		failed := errors.Is(err, esserrors.CodeSystem) || d.isDone(r.ID) && unlessBeaten(err) != nil
 		d.locked(func() {
 			delete(d.busy, r.ID)
 			if !failed {

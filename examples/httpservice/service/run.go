@@ -7,7 +7,8 @@
 //
 // Of its files, service.go has the endpoints, http.go what they share, negotiate.go
 // chooses the media type, tree.go reads what is submitted, memory.go keeps it, dispatch.go
-// runs the requests, and run.go starts and stops all of it.
+// runs the requests, report.go logs what goes wrong with that, and run.go starts and stops
+// all of it.
 package service
 
 import (

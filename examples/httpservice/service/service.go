@@ -271,7 +271,7 @@ func (s *service) health(_ http.Header, r *http.Request) (int, any, error) {
 	if _, err := s.store.Get(r.Context(), 1); err != nil && !errors.Is(err, cancel.ErrNotFound) {
 		return 0, nil, err
 	}
-	if !s.jobs.well() {
+	if !s.jobs.well(2 * s.every) {
 		return 0, nil, &refusal{http.StatusServiceUnavailable, "The scheduler cannot go on everywhere. The log says why."}
 	}
 	return http.StatusOK, health{s.jobs.occupied(), s.slots}, nil
