@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -106,14 +107,14 @@ func TestFailingStore(t *testing.T) {
 	}
 }
 
-// A garbled store has a request that it cannot read.
+// A garbled store has requests that it cannot read.
 type garbled struct {
 	Store
-	id lifecycle.ID
+	first, last lifecycle.ID
 }
 
 func (g garbled) garble(r *lifecycle.Request) {
-	if r.ID == g.id {
+	if g.first <= r.ID && r.ID <= g.last {
 		*r = lifecycle.Request{ID: r.ID, Parent: r.Parent}
 	}
 }
@@ -132,24 +133,25 @@ func (g garbled) Children(ctx context.Context, q cancel.ChildQuery) ([]lifecycle
 	return page, err
 }
 
-// TestUnreadable has a request that cannot be read. It is named, and live; the others
+// TestUnreadable has requests that cannot be read. They are named, and live; the others
 // go on.
 func TestUnreadable(t *testing.T) {
 	t.Parallel()
-	f := start(t, garbled{insert(t), 2}, nil)
-	f.submit(`{"children": [{}, {}]}`)
+	const bad = 2 * maxFailures
+	f := start(t, garbled{insert(t), 2, 1 + bad}, nil)
+	f.submit(`{"children": [` + strings.Repeat("{}, ", bad) + `{}]}`)
 	f.submit(`{}`)
-	f.waitFor("3", lifecycle.StateSucceeded)
-	f.waitFor("4", lifecycle.StateSucceeded)
+	f.waitFor(fmt.Sprint(2+bad), lifecycle.StateSucceeded)
+	f.waitFor(fmt.Sprint(3+bad), lifecycle.StateSucceeded)
 	f.waitFor("1", lifecycle.StateRunning)
-	if a := f.call("GET", requests+"/2", "", nil); a.status != 200 || !strings.Contains(a.body, `"state": ""`) {
-		t.Errorf("what cannot be read: %d %s", a.status, a.body)
-	}
-	if d := f.details("1"); len(d.Children) != 2 || d.Children[0].State != 0 {
-		t.Errorf("its parent: %+v", d)
-	}
 	if log := f.log.String(); strings.Count(log, "level=ERROR") != 1 || !strings.Contains(log, "request 2") {
 		t.Errorf("log:\n%s", log)
+	}
+	if a := f.call("GET", requests+"/2", "", nil); a.status != 500 {
+		t.Errorf("what cannot be read: %d %s", a.status, a.body)
+	}
+	if d := f.details("1"); len(d.Children) != 1+bad || d.Children[0].State != 0 {
+		t.Errorf("its parent: %+v", d)
 	}
 	if a := f.call("GET", "/health", "", nil); a.status != 503 {
 		t.Errorf("health: %d %s", a.status, a.body)

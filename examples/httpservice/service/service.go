@@ -217,7 +217,7 @@ type details struct {
 
 type child struct {
 	ID    lifecycle.ID    `json:"id"`
-	State lifecycle.State `json:"state"`
+	State lifecycle.State `json:"state,omitzero"` // zero if the store cannot read it
 	Href  string          `json:"href"`
 }
 
@@ -239,7 +239,10 @@ func (s *service) read(_ http.Header, r *http.Request) (int, any, error) {
 	d := details{Links: []link{self(r, id)}}
 	if d.Request, err = s.store.Get(ctx, id); errors.Is(err, cancel.ErrNotFound) {
 		return 0, nil, esserrors.NotFound("read", int64(id), err)
-	} else if err != nil {
+	} else if err == nil {
+		err = d.Validate() // the store may be unable to read it
+	}
+	if err != nil {
 		return 0, nil, err
 	}
 	if causes, ok := s.store.(cancel.CauseReader); ok {
