@@ -202,7 +202,7 @@ func unread(r *http.Request, err error) error {
 	switch {
 	case tooLarge:
 		return &refusal{http.StatusRequestEntityTooLarge, fmt.Sprintf("A tree has at most %d bytes.", maxBody)}
-	case context.Cause(r.Context()) == errStops:
+	case errors.Is(context.Cause(r.Context()), errStops):
 		return r.Context().Err()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return &refusal{http.StatusRequestTimeout, "The body did not come in time."}

@@ -110,8 +110,9 @@ func (s *service) permitted(r *http.Request, op cancel.Op, id lifecycle.ID) erro
 
 // ended is called at the end of every operation of the canceller.
 func (s *service) ended(ctx context.Context, info cancel.EndInfo) {
-	level := slog.LevelDebug // such as a Resume that found nothing, or has failed, which the dispatcher reports
-	if ordered := info.Op == cancel.OpCancel || info.Op == cancel.OpForce; ordered || info.Err == nil && info.Result.Counts.Total() > 0 {
+	level := slog.LevelDebug // such as a Resume that changed nothing, or has failed, which the dispatcher reports
+	ordered := info.Op == cancel.OpCancel || info.Op == cancel.OpForce
+	if changed := info.Result.Counts.Total() - info.Result.Counts[cancel.DispositionAlreadyCancelling]; ordered || info.Err == nil && changed > 0 {
 		level = slog.LevelInfo
 	}
 	s.log.Log(ctx, level, "ended", slog.Any("", info))

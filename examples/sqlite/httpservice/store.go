@@ -81,6 +81,11 @@ func (cs closers) Close() error {
 // Submit implements [service.Store] by one transaction, which has the lock for writing
 // from its beginning: what is read stays so until it commits.
 func (s store) Submit(ctx context.Context, t *service.Tree) (top lifecycle.ID, err error) {
+	defer func() {
+		if err != nil && ctx.Err() != nil {
+			err = fmt.Errorf("%w: %w", ctx.Err(), err) // of which the driver may not tell
+		}
+	}()
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return 0, err
