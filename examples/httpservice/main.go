@@ -13,10 +13,9 @@ package main
 import (
 	"context"
 
-	"example.com/ess/cancel/memrepo"
 	"example.com/ess/examples/httpservice/service"
 )
 
 func main() {
-	service.Main(func(context.Context) (service.Store, error) { return new(memrepo.Repo), nil })
+	service.Main(func(context.Context) (service.Store, error) { return new(service.Memory), nil })
 }

@@ -3,6 +3,8 @@ package otel
 
 import (
 	"context"
+	"fmt"
+	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -32,7 +34,7 @@ func Hooks(tracers trace.TracerProvider, meters metric.MeterProvider) (cancel.Ho
 	}
 	return cancel.Hooks{
 		Start: func(ctx context.Context, i cancel.StartInfo) context.Context {
-			ctx, _ = tracer.Start(ctx, "ess "+i.Op, trace.WithAttributes(
+			ctx, _ = tracer.Start(ctx, "ess "+string(i.Op), trace.WithAttributes(
 				attribute.Int64("ess.request.id", int64(i.ID)),
 				attribute.String("ess.actor", i.Actor),
 				attribute.String("ess.reason", i.Reason),
@@ -42,7 +44,7 @@ func Hooks(tracers trace.TracerProvider, meters metric.MeterProvider) (cancel.Ho
 		End: func(ctx context.Context, i cancel.EndInfo) {
 			span := trace.SpanFromContext(ctx)
 			defer span.End()
-			op := attribute.String("ess.op", i.Op)
+			op := attribute.String("ess.op", string(i.Op))
 			for d := range cancel.Dispositions() {
 				n := int64(i.Result.Counts[d])
 				if n == 0 {
@@ -53,8 +55,19 @@ func Hooks(tracers trace.TracerProvider, meters metric.MeterProvider) (cancel.Ho
 			}
 			if i.Err != nil {
 				span.SetStatus(codes.Error, esserrors.CodeOf(i.Err).String())
-				span.RecordError(i.Err)
+				span.AddEvent("exception", trace.WithAttributes(
+					attribute.String("exception.type", fmt.Sprintf("%T", i.Err)),
+					attribute.String("exception.message", text(i.Err.Error())),
+				))
 			}
 		},
 	}, nil
+}
+
+// text returns what is sent of s. An error can have in it whatever a database has said,
+// and where OTLP is given one text that is not valid UTF-8 it refuses the whole batch, with
+// the spans of others. (The package cancel has cleaned actors and reasons itself.)
+func text(s string) string {
+	const most = 4 << 10
+	return strings.ToValidUTF8(s[:min(len(s), most)], "\uFFFD")
 }

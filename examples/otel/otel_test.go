@@ -92,20 +92,3 @@ func TestHooks(t *testing.T) {
 		t.Errorf("counted %v, want %v", counts, want)
 	}
 }
-
-func ExampleHooks() {
-	spans, counts, err := run()
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	for _, s := range spans {
-		fmt.Println(s.Name, s.Status.Code)
-	}
-	fmt.Println(counts["cancel: cancelling"], "requests became CANCELLING")
-	// Output:
-	// ess cancel Unset
-	// ess acknowledge Unset
-	// ess cancel Error
-	// 2 requests became CANCELLING
-}

@@ -82,7 +82,7 @@ func (sh *shell) run(line, want string) (got string) {
 		flags := flag.NewFlagSet("", flag.ContinueOnError)
 		flags.String("addr", "", "")
 		cfg := newConfig(flags)
-		if err := flags.Parse(slices.DeleteFunc(args[3:], func(arg string) bool { return arg == "&" })); err != nil {
+		if err := flags.Parse(slices.DeleteFunc(args[3:], func(arg string) bool { return arg == "&" || strings.HasPrefix(arg, "2>") })); err != nil {
 			sh.t.Fatal(err)
 		}
 		sh.service = start(sh.t, nil, cfg)

@@ -5,8 +5,10 @@
 // and beside it what one needs to try that. It serves the requests of any [Store]; a
 // program is a call of [Main].
 //
-// Of its files, service.go has the endpoints, negotiate.go chooses the media type,
-// jobs.go runs the requests, and run.go starts and stops all of it.
+// Of its files, service.go has the endpoints, http.go what they share, negotiate.go
+// chooses the media type, tree.go reads what is submitted, memory.go keeps it, dispatch.go
+// runs the requests, report.go logs what goes wrong with that, and run.go starts and stops
+// all of it.
 package service
 
 import (
@@ -50,17 +52,14 @@ func run(ctx context.Context, flags *flag.FlagSet, args []string, open func(cont
 		return errors.New("-grace, -slots and -every must be positive")
 	}
 	cfg.log = slog.New(slog.NewTextHandler(stderr, nil))
-	repo, err := open(ctx)
+	store, err := open(ctx)
 	if err != nil {
 		return err
 	}
-	if c, ok := repo.(io.Closer); ok {
+	if c, ok := store.(io.Closer); ok {
 		defer func() { err = errors.Join(err, c.Close()) }()
 	}
-	s, err := newService(ctx, repo, *cfg)
-	if err != nil {
-		return err
-	}
+	s := newService(store, *cfg)
 	listener, err := net.Listen("tcp", *addr)
 	if err != nil {
 		return err
@@ -71,16 +70,29 @@ func run(ctx context.Context, flags *flag.FlagSet, args []string, open func(cont
 
 // newConfig returns what the flags, once they are parsed, say.
 func newConfig(flags *flag.FlagSet) *config {
-	cfg := &config{now: time.Now}
+	cfg := &config{now: time.Now, hosts: []string{"localhost"}}
 	flags.DurationVar(&cfg.grace, "grace", 30*time.Minute, "how `long` forceCancel waits for work to answer")
 	flags.IntVar(&cfg.slots, "slots", 4, "run at most this `number` of requests at once")
 	flags.DurationVar(&cfg.every, "every", 5*time.Second, "how `often` to look for cancels that were cut off")
-	flags.Func("operators", "comma-separated `names` of those who may change anything; nobody by default", func(names string) error {
-		cfg.operators = strings.Split(names, ",")
-		return nil
-	})
+	list := func(to *[]string) func(string) error {
+		return func(names string) error {
+			for name := range strings.SplitSeq(names, ",") {
+				name = strings.TrimSpace(name)
+				if name == "" {
+					return errors.New("a name is empty")
+				}
+				*to = append(*to, name)
+			}
+			return nil
+		}
+	}
+	flags.Func("operators", "comma-separated `names` of those who may change anything; nobody by default", list(&cfg.operators))
+	flags.Func("hosts", "comma-separated `names` that clients call this service by, besides localhost and addresses", list(&cfg.hosts))
 	return cfg
 }
+
+// errStops is why calls are cut off.
+var errStops = errors.New("the service stops")
 
 // serve serves on listener until ctx ends. Then it takes no more calls, waits for
 // those it has, cuts off the ones that have not ended after drain, and only then stops
@@ -93,7 +105,8 @@ func (s *service) serve(ctx context.Context, listener net.Listener, drain time.D
 	defer work.Wait()
 	defer stopWork()
 
-	callCtx, stopCalls := context.WithCancel(workCtx)
+	callCtx, cutOff := context.WithCancelCause(workCtx)
+	stopCalls := func() { cutOff(errStops) }
 	defer stopCalls()
 	server := s.server()
 	server.BaseContext = func(net.Listener) context.Context { return callCtx }
@@ -114,7 +127,7 @@ func (s *service) serve(ctx context.Context, listener net.Listener, drain time.D
 // server returns a server that no slow or talkative client can keep busy.
 func (s *service) server() *http.Server {
 	return &http.Server{
-		Handler:           &s.mux,
+		Handler:           s,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       20 * time.Second,
 		WriteTimeout:      5 * time.Minute, // the longest that a cancel may take

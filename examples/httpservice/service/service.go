@@ -1,18 +1,13 @@
 package service
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"math"
 	"mime"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -21,16 +16,26 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// A Store keeps the requests. memrepo.Repo is one.
+// A Store keeps the requests, and what the work of each is. [Memory] is one.
+//
+// The service takes every request that is executing for one whose work runs in its own
+// process, or ran in an earlier one that is gone. So a store that outlives its process
+// has to see to it that one process at a time serves it.
 type Store interface {
 	cancel.Repository
-	// Submit inserts a request if its parent, should it have one, admits a child.
-	Submit(ctx context.Context, r lifecycle.Request) error
+	// Submit stores the requests of a tree, all of them or none, with their jobs, and
+	// returns the id of the topmost. The ids are such as no request has had before, nor
+	// one that has been deleted since. If the tree has a parent, Submit asks it in the
+	// same atomic step whether it admits a child, as [lifecycle.Admit] says.
+	Submit(ctx context.Context, t *Tree) (lifecycle.ID, error)
+	// Job returns the job of a request; the zero Job if it has none.
+	Job(ctx context.Context, id lifecycle.ID) (Job, error)
 }
 
 // A config is what the flags say.
 type config struct {
 	operators []string      // who may change anything
+	hosts     []string      // names of this service, besides localhost and addresses
 	grace     time.Duration // how long forceCancel has to wait
 	slots     int           // how many requests may run at once
 	every     time.Duration // how often to look for what was left unfinished
@@ -47,32 +52,37 @@ type service struct {
 	mux       http.ServeMux
 }
 
+// What is authorized here besides the operations of the canceller.
 const (
-	requests = "/ess/rest/scheduler/v1/requests"
-	pageSize = 1000    // children in one answer
-	maxBody  = 1 << 20 // bytes of a tree that is submitted
+	opSubmit cancel.Op = "submit"
+	opList   cancel.Op = "list overdue"
 )
 
-func newService(ctx context.Context, repo Store, cfg config) (*service, error) {
-	s := &service{config: cfg, store: repo, jobs: &dispatcher{store: repo, config: cfg}}
-	s.canceller = cancel.New(repo, &cancel.Options{
+const (
+	requests = "/ess/rest/scheduler/v1/requests"
+	pageSize = 1000 // children in one answer
+)
+
+func newService(store Store, cfg config) *service {
+	s := &service{config: cfg, store: store, jobs: newDispatcher(store, cfg)}
+	s.canceller = cancel.New(store, &cancel.Options{
 		Authorizer:  cancel.AuthorizerFunc(s.authorize),
 		Interrupter: &s.jobs.workers,
 		Hooks:       cancel.Hooks{End: s.ended},
 		Grace:       cfg.grace,
 		Now:         cfg.now,
 	})
+	s.jobs.canceller = s.canceller
 	// Closed: what is not in this list is not found.
-	s.handle("/", "", func(*http.Request) (int, any, error) {
-		return 0, nil, &refusal{http.StatusNotFound, "There is nothing at this path."}
-	})
+	s.handle("/", "", nil)
 	s.handle("/health", http.MethodGet, s.health)
+	s.handle("/overdue", http.MethodGet, s.overdue)
 	s.handle(requests, http.MethodPost, s.submit)
-	s.handle(requests+"/{requestId}", http.MethodGet, s.read)
-	s.handle(requests+"/{requestId}/cancel", http.MethodPost, s.order(s.canceller.Cancel))
-	s.handle(requests+"/{requestId}/forceCancel", http.MethodPost, s.order(s.canceller.Force))
+	s.handle(requests+"/{requestId}", http.MethodGet, s.read, "after")
+	s.handle(requests+"/{requestId}/cancel", http.MethodPost, s.order(cancel.OpCancel, s.canceller.Cancel))
+	s.handle(requests+"/{requestId}/forceCancel", http.MethodPost, s.order(cancel.OpForce, s.canceller.Force))
 	s.handle(requests+"/{requestId}/checkInCancelling", http.MethodPost, s.checkIn)
-	return s, s.jobs.init(ctx, s.canceller)
+	return s
 }
 
 // authorize is closed by default. The header that the actor comes from is believed:
@@ -84,11 +94,26 @@ func (s *service) authorize(_ context.Context, a cancel.Access) error {
 	return nil
 }
 
+// permitted asks authorize before anything of the body is waited for. (The canceller
+// asks it again, before it writes.)
+func (s *service) permitted(r *http.Request, op cancel.Op, id lifecycle.ID) error {
+	err := s.authorize(r.Context(), cancel.Access{Op: op, ID: id, Actor: field(r, "X-Actor")})
+	switch {
+	case err == nil:
+		return nil
+	case id == 0:
+		return &esserrors.Error{Code: esserrors.CodeNotAuthorized, Op: string(op), Detail: fmt.Sprintf("Not authorized to %s requests.", op), Err: err}
+	default:
+		return esserrors.NotAuthorized(string(op), int64(id), err)
+	}
+}
+
 // ended is called at the end of every operation of the canceller.
 func (s *service) ended(ctx context.Context, info cancel.EndInfo) {
-	level := slog.LevelInfo // who gets the error knows whether it is one for the log
-	if info.Err == nil && info.Result.Counts.Total() == 0 {
-		level = slog.LevelDebug // a check-in, or a Resume that found nothing
+	level := slog.LevelDebug // such as a Resume that changed nothing, or has failed, which the dispatcher reports
+	ordered := info.Op == cancel.OpCancel || info.Op == cancel.OpForce
+	if changed := info.Result.Counts.Total() - info.Result.Counts[cancel.DispositionAlreadyCancelling]; ordered || info.Err == nil && changed > 0 {
+		level = slog.LevelInfo
 	}
 	s.log.Log(ctx, level, "ended", slog.Any("", info))
 	if info.Err == nil {
@@ -97,27 +122,47 @@ func (s *service) ended(ctx context.Context, info cancel.EndInfo) {
 }
 
 // order returns the endpoint of an operation of the canceller.
-func (s *service) order(do func(context.Context, cancel.Order) (cancel.Result, error)) endpoint {
-	return func(r *http.Request) (int, any, error) {
-		id, err := bare(r)
-		if err == nil {
-			_, err = do(r.Context(), cancel.Order{ID: id, Actor: actor(r), Reason: r.Header.Get("X-Reason")})
+func (s *service) order(op cancel.Op, do func(context.Context, cancel.Order) (cancel.Result, error)) endpoint {
+	return func(_ http.Header, r *http.Request) (int, any, error) {
+		id, err := s.bare(r, op)
+		if err != nil {
+			return 0, nil, err
+		}
+		result, err := do(r.Context(), cancel.Order{ID: id, Actor: field(r, "X-Actor"), Reason: field(r, "X-Reason")})
+		if cutOff(r, err) && initiated(result.Root.Disposition) {
+			err = nil // which is all that the answer says; Resume will complete it
 		}
 		return http.StatusOK, self(r, id), err
 	}
 }
 
-func actor(r *http.Request) string { return r.Header.Get("X-Actor") }
+// initiated reports whether so much of an operation is stored that [cancel.Canceller.Resume]
+// will complete it.
+func initiated(d cancel.Disposition) bool {
+	return d != 0 && d != cancel.DispositionConflict && d != cancel.DispositionFailed
+}
+
+// bare returns the id of the request that r wants to do op to. It refuses a body: the
+// operations have none, and whoever sends one expects something of it.
+func (s *service) bare(r *http.Request, op cancel.Op) (lifecycle.ID, error) {
+	id, err := parseID(r.PathValue("requestId"))
+	if err == nil {
+		err = s.permitted(r, op, id)
+	}
+	if err == nil {
+		err = noBody(r)
+	}
+	if err == nil {
+		err = unconditional(r)
+	}
+	return id, err
+}
 
 // checkIn answers whether the work of a request has to stop.
-func (s *service) checkIn(r *http.Request) (int, any, error) {
-	id, err := bare(r)
+func (s *service) checkIn(_ http.Header, r *http.Request) (int, any, error) {
+	id, err := s.bare(r, cancel.OpCheckIn)
 	if err != nil {
 		return 0, nil, err
-	}
-	const op = cancel.OpCheckIn
-	if err := s.authorize(r.Context(), cancel.Access{Op: op, ID: id, Actor: actor(r)}); err != nil {
-		return 0, nil, esserrors.NotAuthorized(string(op), int64(id), err)
 	}
 	in, err := s.canceller.CheckIn(r.Context(), cancel.Order{ID: id})
 	return http.StatusOK, in.Cancelling, err
@@ -130,20 +175,37 @@ type created struct {
 }
 
 // submit stores a tree of requests and has it run.
-func (s *service) submit(r *http.Request) (int, any, error) {
-	if err := s.authorize(r.Context(), cancel.Access{Op: "submit", Actor: actor(r)}); err != nil {
-		return 0, nil, &esserrors.Error{Code: esserrors.CodeNotAuthorized, Op: "submit", Detail: "Not authorized to submit requests.", Err: err}
+func (s *service) submit(h http.Header, r *http.Request) (int, any, error) {
+	if err := s.permitted(r, opSubmit, 0); err != nil {
+		return 0, nil, err
 	}
-	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || !slices.Contains(offered, t) {
+	if t, _, err := mime.ParseMediaType(field(r, "Content-Type")); err != nil || !slices.Contains(offered, t) {
+		h.Set("Accept", strings.Join(offered, ", "))
 		return 0, nil, &refusal{http.StatusUnsupportedMediaType, "A tree of requests is " + strings.Join(offered, " or ") + "."}
 	}
-	t, err := readTree(r.Body)
+	if coding := field(r, "Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		h.Set("Accept-Encoding", "identity")
+		return 0, nil, &refusal{http.StatusUnsupportedMediaType, "Send the tree as it is, without a Content-Encoding."}
+	}
+	body, err := wholeBody(r)
 	if err != nil {
 		return 0, nil, err
 	}
-	// A client that goes away now does not leave half a tree behind.
-	id, err := s.jobs.submit(context.WithoutCancel(r.Context()), t)
-	return http.StatusCreated, created{id, []link{self(r, id)}}, err
+	t, err := readTree(body)
+	if err != nil {
+		return 0, nil, err
+	}
+	if err := unconditional(r); err != nil {
+		return 0, nil, err
+	}
+	id, err := s.store.Submit(r.Context(), t)
+	if err != nil {
+		return 0, nil, err
+	}
+	s.jobs.wake()
+	at := self(r, id)
+	h.Set("Location", at.Href)
+	return http.StatusCreated, created{id, []link{at}}, nil
 }
 
 // Details are a request as clients see it.
@@ -156,26 +218,32 @@ type details struct {
 
 type child struct {
 	ID    lifecycle.ID    `json:"id"`
-	State lifecycle.State `json:"state"`
+	State lifecycle.State `json:"state,omitzero"` // zero if the store cannot read it
 	Href  string          `json:"href"`
 }
 
 // read answers with a request and the first of its children, or those after the one
 // that the query names.
-func (s *service) read(r *http.Request) (int, any, error) {
+func (s *service) read(_ http.Header, r *http.Request) (int, any, error) {
 	ctx := r.Context()
 	id, err := parseID(r.PathValue("requestId"))
 	if err != nil {
 		return 0, nil, err
 	}
-	after, err := parseID(cmp.Or(r.URL.Query().Get("after"), "0"))
-	if err != nil {
-		return 0, nil, err
+	below := childrenOf(id, lifecycle.Live|lifecycle.Terminal)
+	if after := r.URL.Query()["after"]; after != nil {
+		below.After.Parent = id
+		if below.After.ID, err = parseID(strings.Join(after, ",")); err != nil {
+			return 0, nil, err
+		}
 	}
 	d := details{Links: []link{self(r, id)}}
 	if d.Request, err = s.store.Get(ctx, id); errors.Is(err, cancel.ErrNotFound) {
 		return 0, nil, esserrors.NotFound("read", int64(id), err)
-	} else if err != nil {
+	} else if err == nil {
+		err = d.Validate() // the store may be unable to read it
+	}
+	if err != nil {
 		return 0, nil, err
 	}
 	if causes, ok := s.store.(cancel.CauseReader); ok {
@@ -183,10 +251,8 @@ func (s *service) read(r *http.Request) (int, any, error) {
 			return 0, nil, err
 		}
 	}
-	below := childrenOf(id, lifecycle.Live|lifecycle.Terminal)
-	below.After = cancel.Cursor{Parent: id, ID: after}
 	for c, err := range cancel.Children(ctx, s.store, below) {
-		if err != nil {
+		if err != nil && c.ID == 0 {
 			return 0, nil, err
 		}
 		if n := len(d.Children); n == pageSize {
@@ -198,136 +264,42 @@ func (s *service) read(r *http.Request) (int, any, error) {
 	return http.StatusOK, d, nil
 }
 
-// A health says how many requests there are in each state, and whose work has been
-// silent for so long that they can be forced.
+// A health says that the store answers and what the scheduler has to do at the moment.
+// It is for everybody, and so costs one look into the store.
 type health struct {
-	States  map[lifecycle.State]int `json:"states"`
-	Overdue []lifecycle.ID          `json:"overdue"`
+	Running int `json:"running"`
+	Slots   int `json:"slots"`
 }
 
-func (s *service) health(r *http.Request) (int, any, error) {
-	h := health{map[lifecycle.State]int{}, []lifecycle.ID{}}
-	if err := each(r.Context(), s.store, 0, func(r lifecycle.Request) { h.States[r.State]++ }); err != nil {
+func (s *service) health(_ http.Header, r *http.Request) (int, any, error) {
+	if _, err := s.store.Get(r.Context(), 1); err != nil && !errors.Is(err, cancel.ErrNotFound) {
 		return 0, nil, err
 	}
+	if !s.jobs.well(2 * s.every) {
+		return 0, nil, &refusal{http.StatusServiceUnavailable, "The scheduler cannot go on everywhere. The log says why."}
+	}
+	return http.StatusOK, health{s.jobs.occupied(), s.slots}, nil
+}
+
+// overdue answers with the first requests whose work has been silent for so long that
+// they can be forced.
+func (s *service) overdue(_ http.Header, r *http.Request) (int, any, error) {
+	if err := s.permitted(r, opList, 0); err != nil {
+		return 0, nil, err
+	}
+	ids := []lifecycle.ID{}
 	for u, err := range s.canceller.Overdue(r.Context()) {
-		if err != nil {
+		switch {
+		case err != nil && u.Request.ID == 0:
 			return 0, nil, err
-		}
-		h.Overdue = append(h.Overdue, u.Request.ID)
-	}
-	return http.StatusOK, h, nil
-}
-
-// A link is the link of the specification.
-type link struct {
-	Href string `json:"href"`
-	Rel  string `json:"rel"`
-}
-
-// self returns the link to a request, as the client of r has to call it.
-func self(r *http.Request, id lifecycle.ID) link {
-	scheme := "http"
-	if r.TLS != nil {
-		scheme = "https"
-	}
-	host := r.Host
-	if host == "" { // HTTP/1.0
-		host = fmt.Sprint(r.Context().Value(http.LocalAddrContextKey))
-	}
-	return link{fmt.Sprintf("%s://%s%s/%d", scheme, host, requests, id), "self"}
-}
-
-// bare returns the id of the request that r is about. It refuses a body: the
-// operation has none, and whoever sends one expects something of it.
-func bare(r *http.Request) (lifecycle.ID, error) {
-	id, err := parseID(r.PathValue("requestId"))
-	if err != nil {
-		return 0, err
-	}
-	if n, err := r.Body.Read(make([]byte, 1)); n > 0 || err != io.EOF {
-		return 0, &refusal{http.StatusBadRequest, "There is no request body for this operation."}
-	}
-	return id, nil
-}
-
-// parseID takes an id as it is printed. That there is no such request, as for 0 or -1,
-// is for others to say.
-func parseID(text string) (lifecycle.ID, error) {
-	id, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || strconv.FormatInt(id, 10) != text {
-		return 0, &refusal{http.StatusBadRequest, fmt.Sprintf("%q is not a request id: integer (int64).", text)}
-	}
-	return lifecycle.ID(id), nil
-}
-
-// A refusal is a failure of HTTP, which the library has no code for.
-type refusal struct {
-	status int
-	detail string
-}
-
-func (e *refusal) Error() string { return e.detail }
-
-// problemOf returns the document that describes err to the client of r.
-func problemOf(r *http.Request, err error) esserrors.Problem {
-	if r.Context().Err() != nil && errors.Is(err, r.Context().Err()) {
-		// The client has gone, or the service stops and has cut off the call.
-		err = &refusal{http.StatusServiceUnavailable, "The call was cut off. What it has begun will be completed."}
-	}
-	refused, ok := errors.AsType[*refusal](err)
-	if !ok {
-		return esserrors.ProblemOf(err, nil)
-	}
-	class := refused.status / 100 // RFC 9110 has a section for each class and in it one for each status
-	return esserrors.Problem{
-		Type:   fmt.Sprintf("https://www.rfc-editor.org/rfc/rfc9110#section-15.%d.%d", class+1, refused.status%100+1),
-		Title:  http.StatusText(refused.status),
-		Status: refused.status,
-		Detail: refused.detail,
-	}
-}
-
-// An endpoint answers the calls of one path and method.
-type endpoint func(*http.Request) (status int, body any, err error)
-
-// handle has e answer the calls of a path by a method, or by any if method is empty.
-func (s *service) handle(path, method string, e endpoint) {
-	s.mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
-		var status int
-		var body any
-		var err error
-		media := negotiate(strings.Join(r.Header.Values("Accept"), ","))
-		switch isHead := method == http.MethodGet && r.Method == http.MethodHead; {
-		case method != "" && r.Method != method && !isHead:
-			w.Header().Set("Allow", method)
-			err = &refusal{http.StatusMethodNotAllowed, "Use " + method + "."}
-		case media == "":
-			err = &refusal{http.StatusNotAcceptable, "Accept " + strings.Join(offered, " or ") + "."}
+		case err != nil:
+			s.jobs.report(r.Context(), err)
 		default:
-			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-			status, body, err = e(r)
+			ids = append(ids, u.Request.ID)
 		}
-		if err != nil {
-			problem := problemOf(r, err)
-			status, body = problem.Status, problem
-			if wait, ok := esserrors.RetryAfter(err); ok {
-				w.Header().Set("Retry-After", strconv.FormatFloat(math.Ceil(wait.Seconds()), 'f', 0, 64))
-			}
-			if status == http.StatusInternalServerError {
-				s.log.ErrorContext(r.Context(), "failed", "path", r.URL.Path, "err", err)
-			}
+		if len(ids) == pageSize {
+			break
 		}
-		text, err := json.MarshalIndent(body, "", "  ")
-		if err != nil { // the store has a request that cannot be
-			s.log.ErrorContext(r.Context(), "failed", "path", r.URL.Path, "err", err)
-			problem := problemOf(r, err)
-			status = problem.Status
-			text, _ = json.MarshalIndent(problem, "", "  ")
-		}
-		w.Header().Set("Content-Type", cmp.Or(media, offered[0]))
-		w.Header().Set("Vary", "Accept")
-		w.WriteHeader(status)
-		_, _ = w.Write(append(text, '\n')) // a client that has gone
-	})
+	}
+	return http.StatusOK, map[string][]lifecycle.ID{"overdue": ids}, nil
 }

@@ -1,23 +1,18 @@
 package service
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
-	"testing/iotest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"example.com/ess/cancel"
-	"example.com/ess/cancel/memrepo"
 	esserrors "example.com/ess/errors"
 	"example.com/ess/lifecycle"
 )
@@ -106,7 +101,7 @@ func TestCancel(t *testing.T) {
 		{name: "PATCH", method: "PATCH", want: method},
 		{name: "DELETE", method: "DELETE", want: method},
 		{name: "OPTIONS", method: "OPTIONS", want: method},
-		{name: "small letters", method: "post", want: method},
+		{name: "small letters", method: "post", want: &esserrors.Problem{Type: section("6.2"), Title: "Not Implemented", Status: 501, Detail: `There is no method "post".`}},
 		{name: "not acceptable", header: ann("Accept", "text/html"), want: unacceptable},
 		{name: "several headers", header: ann("Accept", "text/html", "Accept", plainJSON)},
 	} {
@@ -169,148 +164,6 @@ func orElse(s, other string) string {
 	return s
 }
 
-func TestChunkedBody(t *testing.T) {
-	t.Parallel()
-	f := start(t, nil, nil)
-	f.submit(`{"seconds": 3600}`)
-	for _, tt := range []struct {
-		body io.Reader // whose length is not known beforehand
-		want int
-	}{
-		{io.MultiReader(strings.NewReader("{}")), http.StatusBadRequest},
-		{iotest.OneByteReader(strings.NewReader("x")), http.StatusBadRequest},
-		{io.MultiReader(strings.NewReader("")), http.StatusOK},
-	} {
-		a, err := f.do(f.request(t.Context(), "POST", requests+"/1/cancel", tt.body, ann()))
-		if err != nil || a.status != tt.want {
-			t.Errorf("%d %s, %v; want %d", a.status, a.body, err, tt.want)
-		}
-	}
-}
-
-// send sends text as it is and returns what comes back until the connection ends.
-func (f *fixture) send(text string) string {
-	f.t.Helper()
-	conn, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
-		f.t.Fatal(err)
-	}
-	go func() { _, _ = io.WriteString(conn, text) }()
-	got, err := io.ReadAll(conn)
-	if err != nil && len(got) == 0 {
-		f.t.Fatal(err)
-	}
-	return string(got)
-}
-
-// TestWire has calls that no decent client makes.
-func TestWire(t *testing.T) {
-	t.Parallel()
-	f := start(t, insert(t, lifecycle.Request{ID: 1, Kind: lifecycle.KindSingleton, State: lifecycle.StateHold}), nil)
-	path := requests + "/1/cancel"
-	for _, tt := range []struct{ name, text, want string }{
-		{"huge header", "POST " + path + " HTTP/1.1\r\nHost: x\r\nX-Actor: " + strings.Repeat("a", 64<<10) + "\r\n\r\n", "HTTP/1.1 431 "},
-		{"many headers", "POST " + path + " HTTP/1.1\r\nHost: x\r\n" + strings.Repeat("A: b\r\n", 16<<10) + "\r\n", "HTTP/1.1 431 "},
-		{"huge path", "POST " + path + strings.Repeat("/", 64<<10) + " HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 431 "},
-		{"no HTTP", "cancel 1 please\r\n\r\n", "HTTP/1.1 400 "},
-		{"no host", "POST " + path + " HTTP/1.1\r\n\r\n", "HTTP/1.1 400 "},
-		{"two lengths", "POST " + path + " HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "HTTP/1.1 400 "},
-		{"HTTP/1.0", "POST " + path + " HTTP/1.0\r\nX-Actor: ann\r\n\r\n", `"href": "` + f.url + requests + `/1"`},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			if got := f.send(tt.text); !strings.Contains(got, tt.want) {
-				t.Errorf("%q has no %q", got, tt.want)
-			}
-		})
-	}
-}
-
-// TestSlowClients do not keep the server busy.
-func TestSlowClients(t *testing.T) {
-	t.Parallel()
-	s, err := newService(t.Context(), new(memrepo.Repo), config{log: newLog(t.Output()), operators: []string{"ann"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := s.server()
-	if server.ReadHeaderTimeout <= 0 || server.ReadTimeout <= 0 || server.WriteTimeout <= 0 || server.IdleTimeout <= 0 {
-		t.Fatalf("no timeouts: %+v", server)
-	}
-	server.ReadHeaderTimeout, server.ReadTimeout = 50*time.Millisecond, 100*time.Millisecond
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	go func() { _ = server.Serve(listener) }()
-	defer server.Close()
-	f := &fixture{t: t, url: "http://" + listener.Addr().String()}
-	for _, tt := range []struct{ text, want string }{
-		{"POST " + requests + " HTTP/1.1\r\nHost: x\r\nX-Actor: ", ""},
-		{"POST " + requests + " HTTP/1.1\r\nHost: x\r\nX-Actor: ann\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{", "HTTP/1.1 400 "},
-		{"POST " + requests + "/1/cancel HTTP/1.1\r\nHost: x\r\nX-Actor: ann\r\nTransfer-Encoding: chunked\r\n\r\n", "HTTP/1.1 400 "},
-	} {
-		if got := f.send(tt.text); !strings.HasPrefix(got, tt.want) {
-			t.Errorf("%q: got %q, want %q", tt.text, got, tt.want)
-		}
-	}
-}
-
-// TestPaths has what else can be asked for.
-func TestPaths(t *testing.T) {
-	t.Parallel()
-	f := start(t, insert(t, lifecycle.Request{ID: 1, Kind: lifecycle.KindSingleton, State: lifecycle.StateHold}), nil)
-	for _, tt := range []struct {
-		method, path string
-		want         int
-		allow        string
-	}{
-		{"GET", "/", 404, ""},
-		{"POST", "/", 404, ""},
-		{"GET", requests + "/", 404, ""},
-		{"GET", requests + "/1/", 404, ""},
-		{"POST", requests + "/1/cancel/", 404, ""},
-		{"POST", requests + "/1/Cancel", 404, ""},
-		{"POST", requests + "/1/hold", 404, ""},
-		{"GET", requests, 405, "POST"},
-		{"POST", requests + "/1", 405, "GET"},
-		{"DELETE", requests + "/1", 405, "GET"},
-		{"GET", requests + "/1", 200, ""},
-		{"HEAD", requests + "/1", 200, ""},
-		{"GET", requests + "/1?after=x", 400, ""},
-		{"GET", requests + "/one", 400, ""},
-		{"GET", requests + "/2", 404, ""},
-		{"GET", requests + "/0", 404, ""},
-		{"POST", requests + "/1/forceCancel", 400, ""}, // it is not CANCELLING
-		{"GET", requests + "/1/forceCancel", 405, "POST"},
-		{"POST", requests + "/1/checkInCancelling", 200, ""},
-		{"POST", requests + "/one/checkInCancelling", 400, ""},
-		{"POST", requests + "/2/checkInCancelling", 404, ""},
-		{"GET", "/health", 200, ""},
-		{"POST", "/health", 405, "GET"},
-	} {
-		a := f.call(tt.method, tt.path, "", ann())
-		if a.status != tt.want || a.header.Get("Allow") != tt.allow {
-			t.Errorf("%s %s = %d, Allow %q; want %d, %q", tt.method, tt.path, a.status, a.header.Get("Allow"), tt.want, tt.allow)
-		}
-		if a.status >= 400 {
-			problem(t, a)
-		}
-		if a.header.Get("Content-Type") != plainJSON || a.header.Get("Vary") != "Accept" {
-			t.Errorf("%s %s has the header %v", tt.method, tt.path, a.header)
-		}
-	}
-	for _, path := range []string{requests + "/1/forceCancel", requests + "/1/checkInCancelling", requests} {
-		if a := f.call("POST", path, "", nil); problem(t, a).ErrorCode != "ESS-00403" {
-			t.Errorf("POST %s without an actor = %d %s", path, a.status, a.body)
-		}
-	}
-}
-
 func TestStoreDown(t *testing.T) {
 	t.Parallel()
 	f := start(t, broken{insert(t)}, nil)
@@ -369,12 +222,12 @@ func TestForce(t *testing.T) {
 	if a := f.order("1", "forceCancel"); a.status != 409 || a.header.Get("Retry-After") != "60" {
 		t.Errorf("force too early after a check-in: %d, Retry-After %q", a.status, a.header.Get("Retry-After"))
 	}
-	if a := f.call("GET", "/health", "", nil); !strings.Contains(a.body, `"overdue": []`) {
-		t.Errorf("health before the time: %s", a.body)
+	if a := f.call("GET", "/overdue", "", ann()); !strings.Contains(a.body, `"overdue": []`) {
+		t.Errorf("overdue before the time: %s", a.body)
 	}
 	f.clock.Add(int64(time.Minute))
-	if a := f.call("GET", "/health", "", nil); !strings.Contains(a.body, "\"overdue\": [\n    1\n  ]") {
-		t.Errorf("health after the time: %s", a.body)
+	if a := f.call("GET", "/overdue", "", ann()); !strings.Contains(a.body, "\"overdue\": [\n    1\n  ]") {
+		t.Errorf("overdue after the time: %s", a.body)
 	}
 	if a := f.order("1", "forceCancel"); a.status != 200 {
 		t.Errorf("force: %d %s", a.status, a.body)
@@ -403,12 +256,17 @@ func TestSubmit(t *testing.T) {
 		{`{"parent": 1, "children": [{}]}`, 201, ""},
 		{``, 400, "EOF"},
 		{`{`, 400, "unexpected EOF"},
-		{`[]`, 400, "cannot unmarshal"},
+		{`[]`, 400, "cannot use the array at byte 1"},
+		{`null`, 400, "null is no request"},
+		{`{"children": [{}, null]}`, 400, "null is no request"},
 		{`{} {}`, 400, "something behind"},
+		{`{}}`, 400, "something behind"},
+		{`{}]`, 400, "something behind"},
+		{`{} x`, 400, "something behind"},
 		{`{"id": 7}`, 400, "unknown field"},
 		{`{"seconds": -1}`, 400, "between"},
 		{`{"seconds": 1e9}`, 400, "between"},
-		{`{"seconds": 1e999}`, 400, "cannot unmarshal"},
+		{`{"seconds": 1e999}`, 400, "cannot use the number 1e999 at byte 17"},
 		{`{"seconds": 1, "children": [{}]}`, 400, "either work or children"},
 		{`{"deaf": true, "children": [{}]}`, 400, "either work or children"},
 		{`{"children": [{"parent": 1}]}`, 400, "only the topmost"},
@@ -488,29 +346,5 @@ func TestCallerGoes(t *testing.T) {
 	f.waitFor("2", lifecycle.StateCancelled)
 	if log := f.log.String(); strings.Contains(log, "level=ERROR") || strings.Contains(log, "level=WARN") {
 		t.Errorf("log:\n%s", log)
-	}
-}
-
-// TestKeepAlive has one connection serve several calls, though their bodies are refused.
-func TestKeepAlive(t *testing.T) {
-	t.Parallel()
-	f := start(t, insert(t, lifecycle.Request{ID: 1, Kind: lifecycle.KindSingleton, State: lifecycle.StateHold}), nil)
-	conn, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	r := bufio.NewReader(conn)
-	for _, want := range []int{400, 400, 400} {
-		if _, err := io.WriteString(conn, "POST "+requests+"/1/cancel HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"); err != nil {
-			t.Fatal(err)
-		}
-		resp, err := http.ReadResponse(r, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != want {
-			t.Errorf("status %d, want %d; %v", resp.StatusCode, want, err)
-		}
 	}
 }

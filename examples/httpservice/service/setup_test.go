@@ -17,7 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"example.com/ess/cancel/memrepo"
 	esserrors "example.com/ess/errors"
 	"example.com/ess/lifecycle"
 )
@@ -33,7 +32,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func inMemory(context.Context) (Store, error) { return new(memrepo.Repo), nil }
+func inMemory(context.Context) (Store, error) { return new(Memory), nil }
 
 var began = time.Date(2026, time.January, 31, 23, 0, 0, 0, time.UTC)
 
@@ -86,14 +85,11 @@ func startDraining(t *testing.T, repo Store, cfg *config, drain time.Duration) *
 		cfg = testConfig()
 	}
 	if repo == nil {
-		repo = new(memrepo.Repo)
+		repo = new(Memory)
 	}
 	cfg.now = func() time.Time { return began.Add(time.Duration(f.clock.Load())) }
 	cfg.log = newLog(&f.log)
-	s, err := newService(t.Context(), repo, *cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := newService(repo, *cfg)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -113,13 +109,16 @@ func startDraining(t *testing.T, repo Store, cfg *config, drain time.Duration) *
 }
 
 // insert returns a store with these requests.
-func insert(t *testing.T, requests ...lifecycle.Request) *memrepo.Repo {
+func insert(t *testing.T, requests ...lifecycle.Request) *Memory {
 	t.Helper()
-	repo := new(memrepo.Repo)
-	if err := repo.Insert(requests...); err != nil {
+	store := new(Memory)
+	if err := store.Insert(requests...); err != nil {
 		t.Fatal(err)
 	}
-	return repo
+	for _, r := range requests {
+		store.last = max(store.last, r.ID)
+	}
+	return store
 }
 
 // An answer is what a client gets.

@@ -16,12 +16,19 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// TestMain is the program itself if the environment says so.
+// TestMain is the program itself if the environment says so, or a tool if its name does.
 func TestMain(m *testing.M) {
 	if args, ok := os.LookupEnv("HTTPSERVICE_ARGS"); ok {
 		os.Args = append(os.Args[:1], strings.Fields(args)...)
 		main()
-		os.Exit(0)
+		return
+	}
+	if tool := tools[filepath.Base(os.Args[0])]; tool != nil {
+		if err := tool(os.Args[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
 	}
 	os.Exit(m.Run())
 }
@@ -34,10 +41,17 @@ type program struct {
 	log *bufio.Scanner
 }
 
+// command returns the program, which is to serve a file.
+func command(t *testing.T, file string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), "HTTPSERVICE_ARGS=-addr 127.0.0.1:0 -operators ann -slots 2 -every 100ms -drain 200ms -file "+file)
+	return cmd
+}
+
 func start(t *testing.T, file string) *program {
 	t.Helper()
-	p := &program{t: t, cmd: exec.CommandContext(t.Context(), os.Args[0])}
-	p.cmd.Env = append(os.Environ(), "HTTPSERVICE_ARGS=-addr 127.0.0.1:0 -operators ann -slots 2 -file "+file)
+	p := &program{t: t, cmd: command(t, file)}
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +83,8 @@ func (p *program) end(sig os.Signal) {
 	}
 }
 
-func (p *program) call(method, path, body string) (text string) {
+// call makes a call and returns its answer, or a status of 0 if there was none.
+func (p *program) call(method, path, body string) (status int, text string) {
 	p.t.Helper()
 	r, err := http.NewRequestWithContext(p.t.Context(), method, p.url+path, strings.NewReader(body))
 	if err != nil {
@@ -77,17 +92,39 @@ func (p *program) call(method, path, body string) (text string) {
 	}
 	r.Header.Set("X-Actor", "ann")
 	r.Header.Set("X-Reason", "wrong ledger")
-	r.Header.Set("Content-Type", "application/json")
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
 	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
-		p.t.Fatal(err)
+		return 0, err.Error()
 	}
 	defer resp.Body.Close()
 	got, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode/100 != 2 {
-		p.t.Fatalf("%s %s: %d %s %v", method, path, resp.StatusCode, got, err)
+	if err != nil {
+		return 0, err.Error()
 	}
-	return string(got)
+	return resp.StatusCode, string(got)
+}
+
+// do makes a call that has to succeed.
+func (p *program) do(method, path, body string) string {
+	p.t.Helper()
+	status, text := p.call(method, path, body)
+	if status/100 != 2 {
+		p.t.Fatalf("%s %s: %d %s", method, path, status, text)
+	}
+	return text
+}
+
+// submit submits a tree and returns the id of the topmost request.
+func (p *program) submit(tree string) (id int) {
+	p.t.Helper()
+	var created struct{ ID int }
+	if err := json.Unmarshal([]byte(p.do("POST", "", tree)), &created); err != nil {
+		p.t.Fatal(err)
+	}
+	return created.ID
 }
 
 // waitFor waits until a request is in a state, and returns its reason.
@@ -98,7 +135,7 @@ func (p *program) waitFor(id int, want lifecycle.State) (reason string) {
 		Cause struct{ Reason string }
 	}
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		if err := json.Unmarshal([]byte(p.call("GET", fmt.Sprint("/", id), "")), &d); err != nil {
+		if err := json.Unmarshal([]byte(p.do("GET", fmt.Sprint("/", id), "")), &d); err != nil {
 			p.t.Fatal(err)
 		}
 		if d.State == want {
@@ -117,10 +154,10 @@ func TestRestart(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "requests.db")
 	p := start(t, file)
-	p.call("POST", "", `{"children": [{"seconds": 3600, "deaf": true}, {"seconds": 3600, "deaf": true}, {"children": [{"seconds": 3600}]}]}`)
+	p.submit(`{"children": [{"seconds": 3600, "deaf": true}, {"seconds": 3600, "deaf": true}, {"children": [{"seconds": 3600}]}]}`)
 	p.waitFor(2, lifecycle.StateRunning)
 	p.waitFor(3, lifecycle.StateRunning)
-	p.call("POST", "/1/cancel", "")
+	p.do("POST", "/1/cancel", "")
 	p.waitFor(5, lifecycle.StateCancelled)
 	p.waitFor(1, lifecycle.StateCancelling) // until deaf work answers
 	p.end(os.Kill)
@@ -131,14 +168,14 @@ func TestRestart(t *testing.T) {
 			t.Errorf("request %d was cancelled because of %q", id, reason)
 		}
 	}
-	if got := p.call("POST", "", `{"seconds": 3600}`); !strings.Contains(got, `"id": 6`) {
-		t.Errorf("the next request is %s", got)
+	if id := p.submit(`{"seconds": 3600}`); id != 6 {
+		t.Errorf("the next request is %d", id)
 	}
 	p.waitFor(6, lifecycle.StateRunning)
 	p.end(os.Interrupt)
 
 	p = start(t, file)
-	p.call("POST", "", `{"seconds": 0}`)
+	p.submit(`{"seconds": 0}`)
 	p.waitFor(7, lifecycle.StateSucceeded)
 	p.waitFor(6, lifecycle.StateRunning) // it still has an hour to go
 	p.end(os.Interrupt)

@@ -1,18 +1,11 @@
 package service
 
 import (
-	"bufio"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
-	"net"
-	"os"
-	"os/exec"
-	"runtime"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -161,7 +154,9 @@ func TestLeftovers(t *testing.T) {
 	add(40, 0, parent, lifecycle.StateScheduleEnded, lifecycle.StateFinished)
 	add(41, 40, leaf, lifecycle.StateWait, lifecycle.StateSucceeded)
 	add(50, 0, parent, lifecycle.StateRunning, lifecycle.StateFinished)
-	f := start(t, insert(t, rows...), nil)
+	store := insert(t, rows...)
+	store.jobs = map[lifecycle.ID]Job{4: {Seconds: 3600}} // which it has done
+	f := start(t, store, nil)
 	for _, r := range rows {
 		f.waitFor(fmt.Sprint(r.ID), want[r.ID])
 	}
@@ -202,16 +197,17 @@ func TestRestart(t *testing.T) {
 		if !whole {
 			a = <-answered
 		}
-		if a.status != 200 && (whole || a.status != 503) {
-			t.Errorf("stopped after %d writes: %d %s", writes, a.status, a.body)
+		// Once the request itself is CANCELLING the operation is initiated.
+		if want := 200; a.status != want && (writes > 0 || a.status != 503) {
+			t.Errorf("stopped after %d writes: %d %s, want %d", writes, a.status, a.body, want)
 		}
 		repo.release(errors.New("the store is gone"))
 		<-stopped
 
 		f = start(t, struct{ Store }{inner}, cfg)
-		if writes == 0 { // not cancelled, and of the work this service knows only that it was running
-			f.waitFor("1", lifecycle.StateFinished)
-			continue
+		if writes == 0 { // not cancelled
+			f.waitFor("1", lifecycle.StateRunning)
+			f.order("1", "cancel")
 		}
 		for id := 1; id <= 8; id++ {
 			f.waitFor(fmt.Sprint(id), lifecycle.StateCancelled)
@@ -222,78 +218,22 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// TestShutdown has a service stop in the middle of a call, which is still answered.
-func TestShutdown(t *testing.T) {
-	t.Parallel()
-	inner := insert(t)
-	repo := newHalting(inner)
-	f := start(t, repo, nil)
-	f.submit(`{"children": [{"seconds": 3600}, {"seconds": 3600, "deaf": true}]}`)
-	f.submit(`{"seconds": 3600}`)
-	f.submit(`{"seconds": 3600, "deaf": true}`)
-	for _, id := range []string{"2", "3", "4", "5"} {
-		f.waitFor(id, lifecycle.StateRunning)
-	}
-	repo.haltAfter(1)
-	answered := f.begin("1", "cancel")
-	<-repo.halted
-	stopped := make(chan struct{})
-	go func() {
-		defer close(stopped)
-		f.stop()
-	}()
-	for { // until it listens no more
-		conn, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
-		if err != nil {
-			break
-		}
-		_ = conn.Close()
-	}
-	select {
-	case <-stopped:
-		t.Error("it did not wait for the call")
-	case a := <-answered:
-		t.Errorf("too early: %d %s", a.status, a.body)
-	case <-time.After(20 * time.Millisecond):
-	}
-	repo.release(nil)
-	if a := <-answered; a.status != 200 {
-		t.Errorf("the call in progress: %d %s", a.status, a.body)
-	}
-	<-stopped
-	if strings.Contains(f.log.String(), "level=ERROR") {
-		t.Errorf("log:\n%s", f.log.String())
-	}
-	// Work that was cancelled has answered, or will by the next service; other work is
-	// as it was.
-	want := map[lifecycle.ID]lifecycle.State{
-		1: lifecycle.StateCancelled, 2: lifecycle.StateCancelled, 3: lifecycle.StateCancelled,
-		4: lifecycle.StateRunning, 5: lifecycle.StateRunning,
-	}
-	for r := range inner.All() {
-		if r.State != want[r.ID] {
-			t.Errorf("request %d is %v, want %v", r.ID, r.State, want[r.ID])
-		}
-	}
-	f = start(t, inner, nil)
-	f.waitFor("4", lifecycle.StateSucceeded)
-	f.waitFor("5", lifecycle.StateSucceeded)
-}
-
 // A hooked store calls hook before it does something, if hook is not nil.
 type hooked struct {
 	Store
-	submit, complete func()
+	submit    func(context.Context)
+	submitted chan error // what became of it
+	complete  func()
 }
 
-func (h *hooked) Submit(ctx context.Context, r lifecycle.Request) error {
-	if r.Parent != 0 && h.submit != nil {
-		h.submit()
+func (h *hooked) Submit(ctx context.Context, t *Tree) (lifecycle.ID, error) {
+	if h.submit == nil {
+		return h.Store.Submit(ctx, t)
 	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return h.Store.Submit(ctx, r)
+	h.submit(ctx)
+	id, err := h.Store.Submit(ctx, t)
+	h.submitted <- err
+	return id, err
 }
 
 func (h *hooked) Apply(ctx context.Context, changes []cancel.Change) ([]bool, error) {
@@ -303,97 +243,51 @@ func (h *hooked) Apply(ctx context.Context, changes []cancel.Change) ([]bool, er
 	return h.Store.Apply(ctx, changes)
 }
 
-// TestSubmitterGoes has a client hang up while its tree is stored, which all of it is.
+// TestSubmitterGoes has a client hang up while its tree is stored. That stores all of
+// it, or nothing.
 func TestSubmitterGoes(t *testing.T) {
 	t.Parallel()
-	repo := &hooked{Store: insert(t)}
+	store := insert(t)
+	repo := &hooked{Store: store, submitted: make(chan error, 1)}
 	ctx, hangUp := context.WithCancel(t.Context())
-	repo.submit = func() {
+	repo.submit = func(ctx context.Context) {
 		hangUp()
-		time.Sleep(20 * time.Millisecond)
+		<-ctx.Done()
 	}
 	f := start(t, repo, nil)
 	r := f.request(ctx, "POST", requests, strings.NewReader(`{"children": [{}, {}]}`), ann("Content-Type", "application/json"))
 	if _, err := f.do(r); !errors.Is(err, context.Canceled) {
 		t.Errorf("submit: %v", err)
 	}
+	if err := <-repo.submitted; err != nil {
+		for r := range store.All() {
+			t.Errorf("the submission failed, %v, and request %d is there", err, r.ID)
+		}
+		return
+	}
 	f.waitFor("1", lifecycle.StateFinished)
 	f.waitFor("3", lifecycle.StateSucceeded)
 }
 
-// TestShutdownAtTheEnd has a service stop when some work has just been done: that it has
-// is stored all the same.
-func TestShutdownAtTheEnd(t *testing.T) {
+// TestForcedElsewhere has another process cancel a request whose work runs here, and force
+// it before this one has heard of it. The work ends, and gives up its slot.
+func TestForcedElsewhere(t *testing.T) {
 	t.Parallel()
-	inner := insert(t, lifecycle.Request{ID: 1, Kind: lifecycle.KindSingleton, State: lifecycle.StateWait})
-	done := make(chan struct{})
-	repo := &hooked{Store: inner, complete: func() {
-		close(done)
-		time.Sleep(50 * time.Millisecond)
-	}}
-	f := start(t, repo, nil)
-	<-done
-	f.stop()
-	if r, err := inner.Get(t.Context(), 1); err != nil || r.State != lifecycle.StateSucceeded {
-		t.Errorf("request 1 is %v, %v; log:\n%s", r.State, err, f.log.String())
-	}
-}
-
-// TestProgram has the program itself be ended by a signal.
-func TestProgram(t *testing.T) {
-	t.Parallel()
-	if runtime.GOOS == "windows" {
-		t.Skip("no signals")
-	}
-	for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
-		cmd := exec.CommandContext(t.Context(), os.Args[0])
-		cmd.Env = append(os.Environ(), "HTTPSERVICE_ARGS=-addr 127.0.0.1:0 -operators ann,bob")
-		stderr, err := cmd.StderrPipe()
-		if err != nil {
+	store := insert(t)
+	cfg := testConfig()
+	cfg.every = 200 * time.Millisecond // after the force
+	f := start(t, store, cfg)
+	f.submit(`{"seconds": 3600}`)
+	f.waitFor("1", lifecycle.StateRunning)
+	other := cancel.New(store, &cancel.Options{Grace: -1})
+	for _, do := range []func(context.Context, cancel.Order) (cancel.Result, error){other.Cancel, other.Force} {
+		if _, err := do(t.Context(), cancel.Order{ID: 1}); err != nil && f.details("1").State != lifecycle.StateCancelled {
 			t.Fatal(err)
 		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		lines := bufio.NewScanner(stderr)
-		if !lines.Scan() {
-			t.Fatal("it says nothing")
-		}
-		_, addr, _ := strings.Cut(lines.Text(), "addr=")
-		f := &fixture{t: t, url: "http://" + addr}
-		f.submit(`{"seconds": 3600}`)
-		f.waitFor("1", lifecycle.StateRunning)
-		if err := cmd.Process.Signal(sig); err != nil {
-			t.Fatal(err)
-		}
-		var rest []string
-		for lines.Scan() {
-			rest = append(rest, lines.Text())
-		}
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("%v: %v", sig, err)
-		}
-		if log := strings.Join(rest, "\n"); !strings.Contains(log, "stopping") || strings.Contains(log, "level=ERROR") {
-			t.Errorf("%v: log:\n%s", sig, log)
-		}
 	}
-}
-
-func TestUsage(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct{ args, want string }{
-		{"-help", "flag: help requested"},
-		{"-no-such-flag", "flag provided but not defined: -no-such-flag"},
-		{"-every 0s", "-grace, -slots and -every must be positive"},
-		{"-slots -1", "-grace, -slots and -every must be positive"},
-		{"-grace 0s", "-grace, -slots and -every must be positive"},
-		{"-addr 127.0.0.1:-1", "listen tcp: address -1: invalid port"},
-	} {
-		var stderr buffer
-		flags := flag.NewFlagSet("httpservice", flag.ContinueOnError)
-		flags.SetOutput(&stderr)
-		if err := run(t.Context(), flags, strings.Fields(tt.args), inMemory, &stderr); err == nil || err.Error() != tt.want {
-			t.Errorf("%s: %v, want %s", tt.args, err, tt.want)
+	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(f.call("GET", "/health", "", nil).body, `"running": 0`); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the work still runs")
 		}
 	}
 }
