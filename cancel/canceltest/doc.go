@@ -1,7 +1,19 @@
-// Package canceltest tests implementations of [cancel.Repository], and schedulers
-// that are built on package cancel.
+// Package canceltest tests implementations of [cancel.Repository].
 //
-// # A store
+// # Where to begin
+//
+// There are three beginnings, and for each a complete file in the examples:
+//
+//   - You have a store: give [Run] a [Harness] ("Store"). When it passes, let
+//     package simulate have calls fail and processes die, play random commands, and
+//     work on the store with many goroutines at once.
+//   - You have a scheduler, with submissions and starts and perhaps a cancel of its own:
+//     package explore runs its steps beside a cancel in every order in which they can
+//     happen.
+//   - You have states and rules of your own and want to know whether they agree with
+//     those of package lifecycle: that needs no store. Use package lifecycletest.
+//
+// # The checks
 //
 // Whoever implements [cancel.Repository] gives a [Harness], which makes repositories
 // with given requests in them:
@@ -28,17 +40,9 @@
 //	  contract: Apply leaves a request alone whose Outcome is not that of Old.
 //	  found: there is request 2 (…): Apply(Old: request 2 (…), …) reported true, want false
 //
-// [RunFaults] has calls of the store fail, before or after their effect, and
-// [RunCrashes] lets the process die at every one of them. [RunRandom] compares what
-// random commands do with a naive model of the rules, and [RunStorm] checks every
-// write of many goroutines that work at once. They test package cancel more than the
-// store, but over the store; what they find is told as a script for [PlayScript].
+// # For tests of your own
 //
-// # A scheduler
-//
-// [Explore] and [RunWorld] run the steps of a few actors, among them a scheduler's own,
-// in every order in which they can happen, and tell the story of one in which
-// something goes wrong; [Replay] tells it again. [Faulty] is a store in which what
-// should fail fails. [TakeSnapshot], [CheckStep], [CheckCancelled] and [CheckQuiet]
-// check what always has to hold.
+// [Faulty] is a store in which what should fail fails. [TakeSnapshot] reads all
+// requests; [CheckStep], [CheckCancelled] and [CheckQuiet] check what always has to
+// hold of them.
 package canceltest

@@ -2,11 +2,10 @@ package canceltest
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"time"
 
 	"example.com/ess/cancel"
+	"example.com/ess/cancel/canceltest/internal/rows"
 	"example.com/ess/lifecycle"
 )
 
@@ -50,22 +49,8 @@ func (h Harness) timeout() time.Duration {
 }
 
 // with calls f with a repository that holds the requests.
-func (h Harness) with(ctx context.Context, requests []lifecycle.Request, f func(repo cancel.Repository) error) (err error) {
-	repo, err := h.New(ctx, requests)
-	if err != nil {
-		return fmt.Errorf("Harness.New of %d requests: %w", len(requests), err)
-	}
-	if repo == nil {
-		return errors.New("Harness.New returned nil")
-	}
-	if h.Close != nil {
-		defer func() {
-			if closeErr := h.Close(repo); closeErr != nil {
-				err = errors.Join(err, fmt.Errorf("Harness.Close: %w", closeErr))
-			}
-		}()
-	}
-	return f(repo)
+func (h Harness) with(ctx context.Context, requests []lifecycle.Request, f func(repo cancel.Repository) error) error {
+	return rows.With(ctx, h.New, h.Close, requests, f)
 }
 
 // Plain returns repo without its capabilities: a [cancel.Repository] and no more.

@@ -1,0 +1,466 @@
+package simulate
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"example.com/ess/cancel"
+	"example.com/ess/cancel/canceltest"
+	"example.com/ess/cancel/canceltest/internal/rows"
+	"example.com/ess/cancel/canceltest/internal/show"
+	esserrors "example.com/ess/errors"
+	"example.com/ess/lifecycle"
+)
+
+// StormOptions are optional settings of [CheckStorm]. A nil *StormOptions or a zero
+// field gives the default.
+type StormOptions struct {
+	// Seed is that of the first storm. The next ones have the next seeds. Zero
+	// means 1. A seed fixes the tree and what each goroutine tries; who is quicker
+	// it does not fix.
+	Seed uint64
+	// Storms is how many there are. Zero means 10.
+	Storms int
+	// Requests is how many requests there are to begin with. Zero means 60.
+	Requests int
+	// Goroutines is how many work at the same time. Zero means 12.
+	Goroutines int
+	// Tries is how many things each of them does. Zero means 150.
+	Tries int
+}
+
+func (o *StormOptions) orDefault() StormOptions {
+	opts := StormOptions{}
+	if o != nil {
+		opts = *o
+	}
+	opts.Seed = cmp.Or(opts.Seed, 1)
+	opts.Storms = cmp.Or(opts.Storms, 10)
+	opts.Requests = cmp.Or(opts.Requests, 60)
+	opts.Goroutines = cmp.Or(opts.Goroutines, 12)
+	opts.Tries = cmp.Or(opts.Tries, 150)
+	return opts
+}
+
+// CheckStorm has many goroutines work on one store at the same time, on random trees:
+// they cancel, resume, acknowledge, force and check in, run work with
+// [cancel.Workers], start and end requests as a scheduler does, retry them, and submit
+// children where [canceltest.Harness.Insert] is set. Every write is checked against the rules
+// when it is made, every Cancel that succeeds is followed by a look whether anything
+// has escaped. When all have finished, Resume and the last acknowledgements
+// have to bring every cancelled tree to its end.
+//
+// Run it with the race detector. It returns how many writes were checked, and an error
+// that has the history of the requests in question.
+func CheckStorm(ctx context.Context, h canceltest.Harness, opts *StormOptions) (writes int, err error) {
+	o := opts.orDefault()
+	for i := range o.Storms {
+		n, err := o.storm(ctx, h, o.Seed+uint64(i))
+		if writes += n; err != nil {
+			return writes, fmt.Errorf("simulate: the storm of seed %d: %w", o.Seed+uint64(i), err)
+		}
+	}
+	return writes, nil
+}
+
+// RunStorm is [CheckStorm] as a test. It returns how many writes were checked.
+func RunStorm(t *testing.T, h canceltest.Harness, opts *StormOptions) (writes int) {
+	t.Helper()
+	writes, err := CheckStorm(t.Context(), h, opts)
+	if err != nil {
+		t.Error(err)
+	}
+	o := opts.orDefault()
+	t.Logf("%d writes in %d storms, seeds %d to %d", writes, o.Storms, o.Seed, o.Seed+uint64(o.Storms)-1)
+	return writes
+}
+
+// A storm is many goroutines at work on one store.
+type storm struct {
+	h       canceltest.Harness
+	audited *audited
+	workers cancel.Workers
+	tries   int
+	whole   bool         // nobody leaves anything to Resume
+	clock   atomic.Int64 // microseconds
+
+	mu        sync.Mutex
+	told      map[lifecycle.ID]bool
+	cancelled map[lifecycle.ID]string // by whom, without an error
+	errs      []error
+}
+
+func (o *StormOptions) storm(ctx context.Context, h canceltest.Harness, seed uint64) (writes int, err error) {
+	d := &dice{rng: rand.New(rand.NewPCG(seed, 0))}
+	requests := d.tree(o.Requests)
+	picked := len(requests)
+	whole := seed%2 == 0
+	if whole {
+		requests = stormFamilies(requests)
+	}
+	set := setup{plain: d.roll(2) == 0, pageSize: pick(d, []int{0, 1, 3, 16})}
+	err = rows.With(ctx, h.New, h.Close, requests, func(repo cancel.Repository) error {
+		s := &storm{h: h, audited: newAudited(repo, requests, set.plain), tries: o.Tries, whole: whole, told: map[lifecycle.ID]bool{}, cancelled: map[lifecycle.ID]string{}}
+		s.audited.ids = s.audited.ids[:picked]
+		if s.whole {
+			if _, err := s.canceller(0).Resume(ctx, nil); err != nil {
+				return fmt.Errorf("resume: %w", err)
+			}
+		}
+		var wg sync.WaitGroup
+		for i := range o.Goroutines {
+			a := &stormActor{storm: s, d: &dice{rng: rand.New(rand.NewPCG(seed, uint64(i)+1))}, name: fmt.Sprintf("goroutine %d", i+1)}
+			a.canceller = s.canceller(set.pageSize)
+			wg.Go(func() { a.run(ctx) })
+		}
+		wg.Wait()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if s.whole {
+			s.finish(ctx, set.pageSize)
+		}
+		if len(s.errs) == 0 && s.audited.err() == nil {
+			s.quiesce(ctx)
+		}
+		writes = s.audited.count()
+		return show.Errors(append([]error{s.audited.err()}, s.errs...))
+	})
+	return writes, err
+}
+
+func (s *storm) canceller(pageSize int) *cancel.Canceller {
+	return cancel.New(s.audited, &cancel.Options{
+		PageSize:    pageSize,
+		Grace:       -1,
+		Now:         s.now,
+		Interrupter: cancel.InterrupterFunc(s.interrupt),
+	})
+}
+
+// now never gives the same time twice.
+func (s *storm) now() time.Time {
+	return clockStart.Add(time.Duration(s.clock.Add(1)) * time.Microsecond)
+}
+
+func (s *storm) interrupt(ctx context.Context, ids []lifecycle.ID, cause cancel.Cause) error {
+	s.mu.Lock()
+	for _, id := range ids {
+		s.told[id] = true
+	}
+	s.mu.Unlock()
+	return s.workers.Interrupt(ctx, ids, cause)
+}
+
+func (s *storm) bad(ids []lifecycle.ID, format string, args ...any) {
+	err := fmt.Errorf("%w%s", fmt.Errorf(format, args...), s.audited.history(ids...))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.errs = append(s.errs, err)
+}
+
+// quiesce brings everything to its end and looks whether that is possible.
+func (s *storm) quiesce(ctx context.Context) {
+	c := s.canceller(0)
+	if s.whole {
+		s.quiet(ctx, "when all had finished and there was nothing to resume")
+	}
+	for range 2 { // the first may end what is above others; the second finds nothing to do
+		if _, err := c.Resume(ctx, nil); err != nil {
+			s.bad(nil, "resume: %w", err)
+			return
+		}
+	}
+	snap, ok := s.quiet(ctx, "after Resume")
+	if !ok {
+		return
+	}
+	for id, r := range snap {
+		if !rows.Unanswered(r) {
+			continue
+		}
+		if !s.told[id] {
+			s.bad([]lifecycle.ID{id}, "5 (a way out): the work of request %d was never told to stop", id)
+		}
+		if _, err := c.Acknowledge(ctx, cancel.Order{ID: id, Actor: "the last worker"}, lifecycle.StateCancelled); err != nil {
+			s.bad([]lifecycle.ID{id}, "the last acknowledgement of request %d: %w", id, err)
+		}
+	}
+	if snap, ok = s.quiet(ctx, "at the end"); !ok {
+		return
+	}
+	for id, r := range snap {
+		if r.State == lifecycle.StateCancelling {
+			s.bad([]lifecycle.ID{id}, "5 (a way out): request %d is still %s, and all work has answered", id, show.State(r))
+		}
+	}
+	for id, by := range s.cancelled {
+		for _, r := range append(snap.Below(id), snap[id]) {
+			if lifecycle.Live.Has(r.State) {
+				s.bad([]lifecycle.ID{id, r.ID}, "3 (no escape): request %d is %v, and %s has cancelled %d", r.ID, r.State, by, id)
+			}
+		}
+	}
+	if err := s.audited.agrees(snap); err != nil {
+		s.bad(nil, "%w", err)
+	}
+}
+
+// quiet reads all requests and checks that none waits for nothing. It reports whether it
+// could.
+func (s *storm) quiet(ctx context.Context, when string) (canceltest.Snapshot, bool) {
+	snap, err := canceltest.TakeSnapshot(ctx, s.audited.repo)
+	if err != nil {
+		s.bad(nil, "reading all requests: %w", err)
+		return nil, false
+	}
+	if err := canceltest.CheckQuiet(snap); err != nil {
+		var ids []lifecycle.ID
+		for id, r := range snap {
+			kids := snap.Children(id)
+			stuck := !slices.ContainsFunc(kids, func(r lifecycle.Request) bool { return r.State == lifecycle.StateCancelling })
+			if r.State == lifecycle.StateCancelling && !rows.Unanswered(r) && stuck && len(ids) < 8 {
+				ids = append(ids, id)
+				for _, kid := range kids {
+					ids = append(ids, kid.ID)
+				}
+			}
+		}
+		s.bad(ids, "%s: %w", when, err)
+	}
+	return snap, true
+}
+
+// A stormActor is one goroutine.
+type stormActor struct {
+	*storm
+	d         *dice
+	name      string
+	canceller *cancel.Canceller
+}
+
+func (a *stormActor) run(ctx context.Context) {
+	for range a.tries {
+		if ctx.Err() != nil {
+			return
+		}
+		var err error
+		what := a.d.weighted(
+			[]string{"cancel", "begin", "acknowledge", "force", "check in", "resume", "run", "schedule", "submit"},
+			[]int{5, 1, 14, 2, 6, 1, 10, 40, 25})
+		if a.whole && (what == "begin" || what == "resume") {
+			what = "acknowledge"
+		}
+		id := a.audited.pick(a.d, stormWants[what])
+		switch what {
+		case "cancel":
+			err = a.cancel(ctx, id)
+		case "begin":
+			_, err = a.canceller.Fence(ctx, cancel.Order{ID: id, Actor: a.name})
+		case "acknowledge":
+			_, err = a.canceller.Acknowledge(ctx, cancel.Order{ID: id, Actor: a.name}, pick(a.d, allOutcomes))
+			if errors.Is(err, esserrors.CodeConflict) {
+				err = nil // it has answered otherwise before
+			}
+		case "force":
+			_, err = a.canceller.Force(ctx, cancel.Order{ID: id, Actor: a.name})
+		case "check in":
+			_, err = a.canceller.CheckIn(ctx, cancel.Order{ID: id})
+		case "resume":
+			_, err = a.canceller.Resume(ctx, nil)
+		case "run":
+			err = a.work(ctx, id)
+		case "schedule":
+			err = a.schedule(ctx, id)
+		case "submit":
+			if a.d.roll(10) == 0 {
+				id = 0 // at the top
+			}
+			err = a.submit(ctx, id)
+		}
+		if err != nil && !errors.Is(err, esserrors.CodeUnsupportedState) && !errors.Is(err, esserrors.CodeNotFound) {
+			a.bad([]lifecycle.ID{id}, "%s: %s of request %d: %w", a.name, what, id, err)
+			return
+		}
+	}
+}
+
+// stormFamilies adds small families whose work has been told to stop, and is left to do so
+// until the end.
+func stormFamilies(requests []lifecycle.Request) []lifecycle.Request {
+	for n := range 20 {
+		id := lifecycle.ID(len(requests) + 1)
+		requests = append(requests,
+			lifecycle.Request{ID: id, Kind: parentKinds[n%2], State: lifecycle.StateCancelling},
+			lifecycle.Request{ID: id + 1, Parent: id, Kind: lifecycle.KindSubrequestParent, State: lifecycle.StateCancelling},
+			lifecycle.Request{ID: id + 2, Parent: id + 1, Kind: lifecycle.KindChild, State: lifecycle.StateCancelling},
+		)
+	}
+	return requests
+}
+
+// finish answers for all work that has been told to stop, everybody at once: of two
+// that come last, at least one has to see it.
+func (s *storm) finish(ctx context.Context, pageSize int) {
+	s.audited.slow.Store(true)
+	defer s.audited.slow.Store(false)
+	c := s.canceller(pageSize)
+	var wg sync.WaitGroup
+	for _, id := range s.audited.all(func(r *modelRequest) bool { return r.state == "CANCELLING" && r.runsWork() && r.outcome == "" }) {
+		wg.Go(func() {
+			if _, err := c.Acknowledge(ctx, cancel.Order{ID: id, Actor: fmt.Sprint("worker of ", id)}, lifecycle.StateCancelled); err != nil {
+				s.bad([]lifecycle.ID{id}, "acknowledge of request %d: %w", id, err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// stormWants is what requests to prefer.
+var stormWants = map[string]func(*modelRequest) bool{
+	"cancel":      (*modelRequest).live,
+	"begin":       (*modelRequest).live,
+	"acknowledge": func(r *modelRequest) bool { return r.state == "CANCELLING" && r.runsWork() },
+	"force":       func(r *modelRequest) bool { return r.state == "CANCELLING" && r.runsWork() },
+	"check in":    (*modelRequest).live,
+	"resume":      (*modelRequest).live,
+	"run":         func(r *modelRequest) bool { return r.state == "RUNNING" && !r.hasKids() },
+	"schedule":    func(r *modelRequest) bool { return r.live() && r.state != "CANCELLING" },
+	"submit":      (*modelRequest).admits,
+}
+
+// cancel cancels a request, and looks what is below it.
+func (a *stormActor) cancel(ctx context.Context, id lifecycle.ID) error {
+	if _, err := a.canceller.Cancel(ctx, cancel.Order{ID: id, Actor: a.name}); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	a.cancelled[id] = a.name
+	a.mu.Unlock()
+	for level := []lifecycle.ID{id}; len(level) > 0; {
+		var next []lifecycle.ID
+		slices.Sort(level)
+		q := cancel.ChildQuery{Parents: level, States: lifecycle.Live, Limit: 1000}
+		for {
+			page, err := a.audited.Children(ctx, q)
+			if err != nil {
+				return err
+			}
+			if len(page) == 0 {
+				break
+			}
+			for _, r := range page {
+				if r.State != lifecycle.StateCancelling {
+					a.bad([]lifecycle.ID{id, r.Parent, r.ID}, "3 (no escape): %s has cancelled %d, and request %d below it is %v", a.name, id, r.ID, r.State)
+				}
+				next = append(next, r.ID)
+				q.After = cancel.Cursor{Parent: r.Parent, ID: r.ID}
+			}
+		}
+		level = next
+	}
+	return nil
+}
+
+// work runs the work of a request that has been started, and ends the request as a
+// scheduler does, unless a cancel was quicker.
+func (a *stormActor) work(ctx context.Context, id lifecycle.ID) error {
+	r, err := a.audited.Get(ctx, id)
+	if err != nil || r.State != lifecycle.StateRunning || !r.Kind.RunsWork() || r.Kind.HasChildren() {
+		return nil
+	}
+	end := [][]lifecycle.Trigger{
+		{lifecycle.TriggerComplete, lifecycle.TriggerSucceed}, {lifecycle.TriggerFail}, {lifecycle.TriggerFailRetryable}, {lifecycle.TriggerComplete},
+	}[a.d.roll(4)]
+	err = a.workers.Run(ctx, a.canceller, r, func(ctx context.Context) error {
+		timer := time.NewTimer(time.Duration(a.d.roll(500)) * time.Microsecond)
+		defer timer.Stop()
+		select {
+		case <-ctx.Done():
+			if a.d.roll(2) == 0 {
+				return context.Cause(ctx)
+			}
+			return nil
+		case <-timer.C:
+		}
+		return nil
+	}, &cancel.RunOptions{End: func(error) []lifecycle.Trigger { return end }})
+	if _, stopped := errors.AsType[*cancel.CancelledError](err); stopped || errors.Is(err, esserrors.CodeConflict) {
+		return nil // told to stop, or running elsewhere in this storm
+	}
+	return err
+}
+
+// schedule moves a request as a scheduler does. It never ends a parent.
+func (a *stormActor) schedule(ctx context.Context, id lifecycle.ID) error {
+	r, err := a.audited.Get(ctx, id)
+	if err != nil {
+		return ignoreNotFound(err)
+	}
+	var fits []lifecycle.Trigger
+	for t := range lifecycle.Triggers() {
+		to := modelLife[t.String()][r.State.String()][0]
+		if to != "" && (!r.Kind.HasChildren() || !modelIn(to, modelTerminal)) {
+			fits = append(fits, t)
+		}
+	}
+	if len(fits) == 0 {
+		return nil
+	}
+	return a.fire(ctx, id, pick(a.d, fits))
+}
+
+func ignoreNotFound(err error) error {
+	if errors.Is(err, cancel.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// fire changes a state if nobody is quicker.
+func (a *stormActor) fire(ctx context.Context, id lifecycle.ID, t lifecycle.Trigger) error {
+	r, err := a.audited.Get(ctx, id)
+	if err != nil {
+		return err
+	}
+	to, err := lifecycle.Transition(r.Kind, r.State, t)
+	if err != nil || r.State == lifecycle.StateCancelling {
+		return err
+	}
+	_, err = a.audited.Apply(ctx, []cancel.Change{{
+		Old: r, Trigger: t, State: to, CheckedIn: r.CheckedIn, Cause: cancel.Cause{Root: id, Actor: a.name, Time: a.now()},
+	}})
+	return err
+}
+
+// submit inserts a child below the request, if that admits one.
+func (a *stormActor) submit(ctx context.Context, parent lifecycle.ID) error {
+	if a.h.Insert == nil {
+		return nil
+	}
+	r := lifecycle.Request{Parent: parent, Kind: pick(a.d, append(leafKinds, parentKinds...)), State: lifecycle.StateWait}
+	return a.audited.insert(r, func(r lifecycle.Request) error { return a.h.Insert(ctx, a.audited.repo, []lifecycle.Request{r}) })
+}
+
+// history is what has been written to the requests, for an error.
+func (s *audited) history(ids ...lifecycle.ID) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var b strings.Builder
+	for _, id := range slices.Compact(slices.Sorted(slices.Values(ids))) {
+		fmt.Fprintf(&b, "\nthe history of request %d:", id)
+		for _, line := range s.log[id] {
+			fmt.Fprintf(&b, "\n  %s", line)
+		}
+	}
+	return b.String()
+}
