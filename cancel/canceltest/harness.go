@@ -32,6 +32,27 @@ type Harness struct {
 	// is used to let children come while pages are read; without it they do not.
 	Insert func(ctx context.Context, repo cancel.Repository, requests []lifecycle.Request) error
 
+	// Submit, if not nil, inserts a request as the scheduler does: only if its parent
+	// admits one (see [lifecycle.Admit]), in one atomic step. It returns an error with
+	// [esserrors.CodeUnsupportedState] if the parent does not. A repository that has a
+	// method Submit(context.Context, lifecycle.Request) error needs no other.
+	Submit func(ctx context.Context, repo cancel.Repository, r lifecycle.Request) error
+
+	// Delete, if not nil, deletes requests that have ended. Without it nothing is
+	// deleted.
+	Delete func(ctx context.Context, repo cancel.Repository, ids []lifecycle.ID) error
+
+	// Spoil, if not nil, makes a column of a request unreadable: "kind", "state" or
+	// "outcome" become NULL, or a text that nobody knows, whichever the table permits.
+	// Without it every row can be read.
+	Spoil func(ctx context.Context, repo cancel.Repository, id lifecycle.ID, column string) error
+
+	// States and Kinds are those that the store has. Zero means all. RUNNING, CANCELLING,
+	// CANCELLED, one state before RUNNING and one other end are the least. A store is
+	// given no others, and is judged by what it has.
+	States lifecycle.StateSet
+	Kinds  []lifecycle.Kind
+
 	// Close, if not nil, is called with each repository that New has returned,
 	// when the check is done with it.
 	Close func(repo cancel.Repository) error

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"example.com/ess/cancel"
@@ -13,11 +14,11 @@ import (
 )
 
 // Cancels returns an actor that cancels a request. It is content if the request has
-// ended before.
+// ended before, or was deleted since.
 func Cancels(name string, id lifecycle.ID) Actor {
 	return Actor{Name: name, Run: func(ctx context.Context, env *Env) error {
 		_, err := env.Cancel(ctx, id)
-		return env.unless(err, esserrors.CodeUnsupportedState)
+		return env.unless(err, esserrors.CodeUnsupportedState, esserrors.CodeNotFound)
 	}}
 }
 
@@ -65,12 +66,12 @@ func ChecksIn(name string, id lifecycle.ID, outcome lifecycle.State) Actor {
 	}}
 }
 
-// Finishes returns an actor that is the work of a request and its scheduler: it ends
-// the request by the triggers, or acknowledges with the outcome if a cancel was
-// quicker.
+// Finishes returns an actor that is the work of a request and its scheduler: it makes
+// the transitions by which the request ends, or acknowledges with the outcome if a
+// cancel was quicker.
 func Finishes(name string, id lifecycle.ID, outcome lifecycle.State, triggers ...lifecycle.Trigger) Actor {
 	return Actor{Name: name, Run: func(ctx context.Context, env *Env) error {
-		done, err := env.fire(ctx, id, triggers)
+		done, err := env.transitions(ctx, id, triggers)
 		if done || err != nil {
 			return err
 		}
@@ -79,12 +80,20 @@ func Finishes(name string, id lifecycle.ID, outcome lifecycle.State, triggers ..
 	}}
 }
 
-// Fires returns an actor that is a scheduler: it moves a request on by the triggers,
+// Transitions returns an actor that is a scheduler: it makes transitions of a request,
 // up to the first that is refused.
-func Fires(name string, id lifecycle.ID, triggers ...lifecycle.Trigger) Actor {
+func Transitions(name string, id lifecycle.ID, triggers ...lifecycle.Trigger) Actor {
 	return Actor{Name: name, Run: func(ctx context.Context, env *Env) error {
-		_, err := env.fire(ctx, id, triggers)
+		_, err := env.transitions(ctx, id, triggers)
 		return err
+	}}
+}
+
+// Deletes returns an actor that deletes a request when it has ended.
+func Deletes(name string, id lifecycle.ID) Actor {
+	return Actor{Name: name, Run: func(ctx context.Context, env *Env) error {
+		env.Until(fmt.Sprintf("request %d has ended", id), func(s canceltest.Snapshot) bool { return lifecycle.Terminal.Has(s[id].State) })
+		return env.unless(env.Delete(ctx, id))
 	}}
 }
 
@@ -115,18 +124,22 @@ func Forces(name string, id lifecycle.ID) Actor {
 	}}
 }
 
-// StartsAndWorks returns an actor that is a scheduler with a worker: it looks whether a request
-// is READY, starts it if it still is, runs its work, waits to be cancelled, and lets
-// the work end with what ends returns. Set [World.Workers].
+// StartsAndWorks returns an actor that is a scheduler with a worker: it looks whether a
+// request is READY, starts it if it still is, runs its work, waits to be cancelled,
+// and lets the work end with what ends returns. Set [World.Workers].
 func StartsAndWorks(name string, id lifecycle.ID, ends func(ctx context.Context) error) Actor {
 	return Actor{Name: name, Run: func(ctx context.Context, env *Env) error {
 		if r, err := env.repo.Get(ctx, id); err != nil || r.State != lifecycle.StateReady {
 			return env.unless(err)
 		}
-		if started, err := env.fire(ctx, id, []lifecycle.Trigger{lifecycle.TriggerStart}); err != nil || !started {
-			return err
+		r, err := env.Transition(ctx, cancel.Order{ID: id}, lifecycle.TriggerStart)
+		if err != nil {
+			return env.unless(err, esserrors.CodeUnsupportedState)
 		}
-		return env.works(ctx, id, ends)
+		return env.works(ctx, r, func(ctx context.Context) error {
+			env.Await(ctx)
+			return ends(ctx)
+		}, nil)
 	}}
 }
 
@@ -134,24 +147,29 @@ func StartsAndWorks(name string, id lifecycle.ID, ends func(ctx context.Context)
 // work, waits to be cancelled, and lets the work end with what ends returns. Set
 // [World.Workers].
 func Works(name string, id lifecycle.ID, ends func(ctx context.Context) error) Actor {
-	return Actor{Name: name, Run: func(ctx context.Context, env *Env) error { return env.works(ctx, id, ends) }}
-}
-
-func (e *Env) works(ctx context.Context, id lifecycle.ID, ends func(ctx context.Context) error) error {
-	return e.runs(ctx, id, func(ctx context.Context) error {
-		e.Await(ctx)
+	return worksThrough(name, id, nil, func(ctx context.Context, env *Env) error {
+		env.Await(ctx)
 		return ends(ctx)
 	})
 }
 
-// runs runs work, and is content if it was cancelled, ended with an error of its own,
+// worksThrough returns an actor that runs the work of a request which is RUNNING from the
+// beginning.
+func worksThrough(name string, id lifecycle.ID, opts *cancel.RunOptions, work func(ctx context.Context, env *Env) error) Actor {
+	return Actor{Name: name, Run: func(ctx context.Context, env *Env) error {
+		started := env.a.run.w.Requests[slices.IndexFunc(env.a.run.w.Requests, func(r lifecycle.Request) bool { return r.ID == id })]
+		return env.works(ctx, started, func(ctx context.Context) error { return work(ctx, env) }, opts)
+	}}
+}
+
+// works runs work, and is content if it was cancelled, ended with an error of its own,
 // or if another worker has answered for it.
-func (e *Env) runs(ctx context.Context, id lifecycle.ID, work func(ctx context.Context) error) error {
+func (e *Env) works(ctx context.Context, r lifecycle.Request, work func(ctx context.Context) error, opts *cancel.RunOptions) error {
 	var ended error
-	err := e.Run(ctx, id, func(ctx context.Context) error {
+	err := e.Run(ctx, r, func(ctx context.Context) error {
 		ended = work(ctx)
 		return ended
-	})
+	}, opts)
 	if _, cancelled := errors.AsType[*cancel.CancelledError](err); cancelled || err == ended { // exactly that, with nothing joined to it
 		return nil
 	}
@@ -167,14 +185,16 @@ func (e *Env) acknowledge(ctx context.Context, id lifecycle.ID, outcome lifecycl
 			_, err = e.Acknowledge(ctx, id, outcome)
 		}
 	}
-	return e.unless(err, esserrors.CodeConflict)
+	return e.unless(err, esserrors.CodeConflict, esserrors.CodeNotFound)
 }
 
-// fire fires triggers up to the first that is refused. It reports whether all were
-// done.
-func (e *Env) fire(ctx context.Context, id lifecycle.ID, triggers []lifecycle.Trigger) (bool, error) {
+// transitions makes transitions up to the first that is refused. It reports whether all
+// were made.
+func (e *Env) transitions(ctx context.Context, id lifecycle.ID, triggers []lifecycle.Trigger) (bool, error) {
 	for _, t := range triggers {
-		if _, err := e.Fire(ctx, id, t); err != nil {
+		if _, err := e.Transition(ctx, cancel.Order{ID: id}, t); errors.Is(err, cancel.ErrLiveChild) {
+			return false, nil
+		} else if err != nil {
 			return false, e.unless(err, esserrors.CodeUnsupportedState, esserrors.CodeNotFound)
 		}
 	}
@@ -189,7 +209,7 @@ func (e *Env) unless(err error, codes ...esserrors.Code) error {
 			return nil
 		}
 	}
-	if errors.Is(err, errFault) {
+	if errors.Is(err, ErrFault) {
 		return nil
 	}
 	if opts := e.a.run.w.Options; opts != nil && opts.MaxAttempts > 0 && errors.Is(err, esserrors.CodeConflict) {

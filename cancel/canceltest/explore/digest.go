@@ -50,7 +50,7 @@ func (d *digest) error(err error) {
 }
 
 func (d *digest) request(r lifecycle.Request) {
-	*d = d.add(uint64(r.ID)).add(uint64(r.Parent)).add(uint64(r.Kind)<<16 | uint64(r.State)<<8 | uint64(r.Outcome))
+	*d = d.add(uint64(r.ID)).add(uint64(r.Parent)).add(uint64(r.Attempt)<<24 | uint64(r.Kind)<<16 | uint64(r.State)<<8 | uint64(r.Outcome))
 	if !r.CheckedIn.IsZero() {
 		*d = d.add(uint64(r.CheckedIn.UnixNano()))
 	}

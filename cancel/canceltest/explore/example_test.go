@@ -115,6 +115,7 @@ func ExampleExplore_violation() {
 	//      ann: Cancel 1 returns: 1 cancelled
 	//        receipt: 1 RUNNING -> CANCELLED: cancelled
 	//   6. scheduler: inserts 2 => ok
+	//        2 CHILD READY below 1 is new
 	//
 	// Before the last step
 	//

@@ -10,7 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"example.com/ess/cancel"
 	"example.com/ess/cancel/canceltest"
+	"example.com/ess/cancel/memrepo"
+	"example.com/ess/lifecycle"
 )
 
 // A Report says what [Explore] has explored.
@@ -105,8 +108,15 @@ func Explore(ctx context.Context, w World) (Report, error) {
 		return Report{}, err
 	}
 	err = e.search(ctx)
-	if v, ok := errors.AsType[*Violation](err); ok && !e.collect {
+	if v, ok := errors.AsType[*Violation](err); ok {
 		err = e.simplest(ctx, v)
+	}
+	if len(e.texts) > 0 {
+		var errs []error
+		for _, text := range e.texts {
+			errs = append(errs, e.violation(ctx, e.found[text], errors.New(text)))
+		}
+		err = errors.Join(append(errs, err)...)
 	}
 	e.report.Elapsed = time.Since(began)
 	e.report.Ends = slices.Sorted(maps.Keys(e.ends))
@@ -138,9 +148,10 @@ type explorer struct {
 	ends      map[string]bool
 	recovered map[digest]bool
 
-	bound   int  // how many turns an order may take from an actor that could go on; negative: any number
-	collect bool // do not stop at a violation: gather what is wrong
-	found   map[string]bool
+	bound int // how many turns an order may take from an actor that could go on; negative: any number
+	// found has what is wrong, and an order in which it is, if the world says All.
+	found map[string][]choice
+	texts []string // of found, in order
 
 	recovery bool // this explores a recovery
 }
@@ -178,6 +189,9 @@ func newExplorer(w World) (*explorer, error) {
 	if e.w.Resume && !names["resume"] {
 		e.w.Actors = append(e.w.Actors, Actor{Name: "resume", Last: true, Run: resumesAtLast})
 	}
+	if e.w.Harness.New == nil {
+		e.w.Harness = inMemory
+	}
 	if e.w.MaxSteps == 0 {
 		e.w.MaxSteps = 1000
 	}
@@ -188,9 +202,7 @@ func newExplorer(w World) (*explorer, error) {
 func (e *explorer) reset() {
 	e.frames = nil
 	e.seen, e.ends, e.recovered = map[digest]float64{}, map[string]bool{}, map[digest]bool{}
-	if e.found == nil {
-		e.found = map[string]bool{}
-	}
+	e.found = map[string][]choice{}
 }
 
 // search explores everything, or up to a violation.
@@ -298,7 +310,7 @@ func (e *explorer) advance(ctx context.Context, r *worldRun) error {
 		top := i == len(e.frames)-1
 		c := f.choices[f.next]
 		if top && situation(r.state, r.marks()) != f.key {
-			return fmt.Errorf("explore: world %q: an actor did something else when it was told the same: see Actor.Run", e.w.Name)
+			return e.unsteady(r, f.knownStep)
 		}
 		var known *knownStep
 		if !top {
@@ -361,10 +373,16 @@ func (e *explorer) arrive(ctx context.Context, r *worldRun, did knownStep, wrong
 	}
 	e.report.Situations++
 	if wrong != nil {
-		if !e.collect {
-			return true, e.violation(ctx, wrong)
+		if err := e.steady(ctx); err != nil {
+			return true, err
 		}
-		e.found[wrong.Error()] = true
+		if !e.w.All || e.recovery {
+			return true, e.violation(ctx, e.path(), wrong)
+		}
+		if text := wrong.Error(); e.found[text] == nil {
+			e.found[text] = e.path()
+			e.texts = append(e.texts, text)
+		}
 		choices = nil
 	}
 	if e.bound >= 0 {
@@ -380,6 +398,55 @@ func (e *explorer) arrive(ctx context.Context, r *worldRun, did knownStep, wrong
 	e.frames = append(e.frames, frame{knownStep: did, by: last, key: key, choices: choices, steps: make([]knownStep, len(choices)), turns: turns})
 	e.skip()
 	return e.frames[len(e.frames)-1].next == len(choices), nil
+}
+
+// inMemory makes the stores of a world that says nothing else.
+var inMemory = canceltest.Harness{New: func(_ context.Context, requests []lifecycle.Request) (cancel.Repository, error) {
+	repo := &memrepo.Repo{}
+	return repo, repo.Insert(requests...)
+}}
+
+// steady runs the order that is being explored again, and returns an error if an actor
+// does not do the same when it is told the same: whatever else is wrong is that.
+func (e *explorer) steady(ctx context.Context) error {
+	for range 3 {
+		if err := e.steadyOnce(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *explorer) steadyOnce(ctx context.Context) (err error) {
+	r, err := startRun(ctx, &e.w, e.begin(), false)
+	if r != nil {
+		defer func() { err = errors.Join(err, r.close()) }()
+	}
+	if err != nil {
+		return err
+	}
+	for i := range e.frames {
+		f := &e.frames[i]
+		if situation(r.state, r.marks()) != situation(f.state, f.marks) {
+			return e.unsteady(r, f.knownStep)
+		}
+		if _, _, err := r.step(ctx, f.choices[f.next], nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unsteady says which actor has not done what it did when it was told the same.
+func (e *explorer) unsteady(r *worldRun, before knownStep) error {
+	who := "an actor"
+	for i, m := range r.marks() {
+		if i < len(before.marks) && m != before.marks[i] {
+			who = fmt.Sprintf("actor %q", e.w.Actors[i].Name)
+			break
+		}
+	}
+	return fmt.Errorf("explore: world %q: %s did something else when it was told the same, or wrote something else, such as another time: see Actor.Run", e.w.Name, who)
 }
 
 // end checks the end of an order.

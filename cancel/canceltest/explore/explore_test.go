@@ -239,7 +239,7 @@ func wrongWorlds() map[string]explore.World {
 				})
 			}}},
 		},
-		"5 (a way out): request 3 is READY when all work has answered": {
+		"4 (a parent ends last): request 2 became SUCCEEDED while child 3 was READY": {
 			Name: "a parent ends before its children", Tree: "1 PARENT RUNNING\n  2 PARENT COMPLETED\n    3 CHILD READY",
 			Actors: []explore.Actor{explore.Cancels("ann", 1), {Name: "sched", Run: endEarly}},
 		},
@@ -459,18 +459,15 @@ func TestProofInterleavingsMerged(t *testing.T) {
 			t.Run(w.Name, func(t *testing.T) {
 				t.Parallel()
 				w.MaxRuns = int(limit)
-				merged, wrong, err := explore.ExploreOn(t.Context(), w)
-				if err != nil {
-					t.Fatal(err)
-				}
+				w.All = true
+				merged, err := explore.Explore(t.Context(), w)
+				wrong := violations(t, err)
 				if !merged.Complete || merged.Schedules > limit {
 					return
 				}
 				w.NoMerge = true
-				single, wrongToo, err := explore.ExploreOn(t.Context(), w)
-				if err != nil {
-					t.Fatal(err)
-				}
+				single, err := explore.Explore(t.Context(), w)
+				wrongToo := violations(t, err)
 				if !slices.Equal(wrong, wrongToo) {
 					t.Errorf("merged, this is wrong:\n%s\none by one:\n%s", strings.Join(wrong, "\n"), strings.Join(wrongToo, "\n"))
 				}
@@ -496,6 +493,26 @@ func TestProofInterleavingsMerged(t *testing.T) {
 	}
 }
 
+// violations returns what is wrong in a world that is explored to its end.
+func violations(t *testing.T, err error) (wrong []string) {
+	t.Helper()
+	var all []error
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		all = joined.Unwrap()
+	} else if err != nil {
+		all = []error{err}
+	}
+	for _, err := range all {
+		v, ok := errors.AsType[*explore.Violation](err)
+		if !ok {
+			t.Fatal(err)
+		}
+		wrong = append(wrong, v.Err.Error())
+	}
+	slices.Sort(wrong)
+	return wrong
+}
+
 // TestExploreOtherStore explores over a store that has nothing but the three methods and
 // a way to be made: what the scheduler does is then done with them.
 func TestExploreOtherStore(t *testing.T) {
@@ -514,7 +531,7 @@ func TestExploreOtherStore(t *testing.T) {
 				return nil
 			},
 		},
-		Actors: []explore.Actor{explore.Cancels("ann", 1), explore.Fires("sched", 2, lifecycle.TriggerStart, lifecycle.TriggerComplete)},
+		Actors: []explore.Actor{explore.Cancels("ann", 1), explore.Transitions("sched", 2, lifecycle.TriggerStart, lifecycle.TriggerComplete)},
 	}
 	r := explore.Run(t, w)
 	if len(r.Ends) != 2 || closed < r.Runs {
@@ -552,7 +569,7 @@ func TestExploreOwnCode(t *testing.T) {
 					}
 					return err
 				}},
-				explore.Fires("sched", 2, lifecycle.TriggerStart),
+				explore.Transitions("sched", 2, lifecycle.TriggerStart),
 			},
 		}
 	}
@@ -563,6 +580,8 @@ func TestExploreOwnCode(t *testing.T) {
 		t.Errorf("what was only begun is taken to be cancelled: %v", err)
 	}
 }
+
+var leaf1 = lifecycle.Request{ID: 1, Kind: lifecycle.KindSingleton, State: lifecycle.StateRunning}
 
 // TestExploreWorkers checks the ways in which work can be told, and not told.
 func TestExploreWorkers(t *testing.T) {
@@ -579,10 +598,10 @@ func TestExploreWorkers(t *testing.T) {
 			return nil
 		}),
 		"5 (a way out): the work of request 1 was never told to stop": work(func(ctx context.Context, env *explore.Env) error {
-			_ = env.Run(ctx, 1, func(ctx context.Context) error {
+			_ = env.Run(ctx, leaf1, func(ctx context.Context) error {
 				env.Await(context.WithoutCancel(ctx))
 				return nil
-			})
+			}, nil)
 			return nil
 		}),
 		"9 (running work is not cancelled without its answer)": work(func(ctx context.Context, env *explore.Env) error {
@@ -595,7 +614,7 @@ func TestExploreWorkers(t *testing.T) {
 			})
 		}),
 		"panicked: ouch": work(func(ctx context.Context, env *explore.Env) error {
-			_ = env.Run(ctx, 1, func(context.Context) error { panic("ouch") })
+			_ = env.Run(ctx, leaf1, func(context.Context) error { panic("ouch") }, nil)
 			return nil
 		}),
 	} {
@@ -603,7 +622,7 @@ func TestExploreWorkers(t *testing.T) {
 			t.Errorf("Explore = %v, want %q", err, want)
 		}
 	}
-	w := work(func(ctx context.Context, env *explore.Env) error { return env.Run(ctx, 1, nil) })
+	w := work(func(ctx context.Context, env *explore.Env) error { return env.Run(ctx, leaf1, nil, nil) })
 	w.Workers = false
 	if _, err := explore.Explore(t.Context(), w); err == nil || !strings.Contains(err.Error(), "World.Workers") {
 		t.Errorf("Env.Run without World.Workers: %v", err)
@@ -650,7 +669,13 @@ func TestExploreRefuses(t *testing.T) {
 			times++
 			_, _ = env.CheckIn(ctx, lifecycle.ID(1+times%2))
 			return nil
-		}), "did something else when it was told the same"},
+		}), `actor "odd" did something else when it was told the same`},
+		{"another step every time, and a violation", leaf(func(ctx context.Context, env *explore.Env) error {
+			times++
+			return env.Step(ctx, fmt.Sprint("step ", times), func(ctx context.Context, store cancel.Repository) error {
+				return put(ctx, store, 1, lifecycle.StateWait)
+			})
+		}), `actor "odd" did something else when it was told the same`},
 		{"no end", func() explore.World {
 			w := leaf(func(ctx context.Context, env *explore.Env) error {
 				for {
@@ -738,7 +763,7 @@ func TestExploreReceipts(t *testing.T) {
 	}
 	running, cancelling := r(lifecycle.StateRunning, 0), r(lifecycle.StateCancelling, 0)
 	answered, succeeded := r(lifecycle.StateCancelling, lifecycle.StateSucceeded), r(lifecycle.StateSucceeded, 0)
-	cancelled := r(lifecycle.StateCancelled, 0)
+	cancelled, deleted := r(lifecycle.StateCancelled, 0), lifecycle.Request{}
 	tests := []struct {
 		what     cancel.Disposition
 		from, to lifecycle.Request
@@ -747,30 +772,35 @@ func TestExploreReceipts(t *testing.T) {
 		want     string
 	}{
 		{cancel.DispositionCancelled, running, cancelled, cancelled, []explore.RowChange{{running, cancelled}}, ""},
-		{cancel.DispositionCancelled, running, cancelled, cancelled, []explore.RowChange{{running, cancelling}}, ""},
+		{cancel.DispositionCancelled, running, cancelled, cancelled, []explore.RowChange{{running, cancelling}, {cancelling, cancelled}}, ""},
+		{cancel.DispositionCancelled, running, cancelled, cancelled, []explore.RowChange{{running, cancelling}}, "this call made it CANCELLING"},
+		{cancel.DispositionCancelled, cancelling, cancelled, cancelled, []explore.RowChange{{cancelling, cancelled}}, "this call made it CANCELLED"},
 		{cancel.DispositionCancelled, running, cancelled, cancelled, nil, "another did that"},
-		{cancel.DispositionCancelled, running, cancelled, cancelling, []explore.RowChange{{running, cancelling}}, "another did that"},
 		{cancel.DispositionCancelled, cancelling, cancelled, cancelled, []explore.RowChange{{running, cancelled}}, "it was RUNNING"},
 		{cancel.DispositionCancelling, running, cancelling, cancelling, []explore.RowChange{{running, cancelling}}, ""},
-		{cancel.DispositionCancelling, running, cancelling, cancelled, []explore.RowChange{{running, cancelling}}, ""},
+		{cancel.DispositionCancelling, running, cancelled, cancelled, []explore.RowChange{{running, cancelling}}, ""},
+		{cancel.DispositionCancelling, running, cancelling, deleted, []explore.RowChange{{running, cancelling}}, ""},
 		{cancel.DispositionCancelling, running, cancelling, cancelling, nil, "another did that"},
 		{cancel.DispositionCancelling, running, cancelling, cancelled, []explore.RowChange{{running, cancelled}}, "this call made it CANCELLED"},
 		{cancel.DispositionAlreadyCancelling, cancelling, cancelling, cancelling, nil, ""},
 		{cancel.DispositionAlreadyCancelling, running, cancelling, cancelling, []explore.RowChange{{running, cancelling}}, "this call made it CANCELLING"},
 		{cancel.DispositionSettled, answered, succeeded, succeeded, []explore.RowChange{{answered, succeeded}}, ""},
-		{cancel.DispositionSettled, cancelling, succeeded, succeeded, []explore.RowChange{{cancelling, answered}}, ""},
+		{cancel.DispositionSettled, cancelling, succeeded, succeeded, []explore.RowChange{{cancelling, answered}, {answered, succeeded}}, ""},
+		{cancel.DispositionSettled, cancelling, succeeded, succeeded, []explore.RowChange{{cancelling, answered}}, "this call made it CANCELLING (then SUCCEEDED)"},
 		{cancel.DispositionSettled, answered, succeeded, succeeded, nil, "another did that"},
-		{cancel.DispositionSettled, cancelling, cancelling, answered, []explore.RowChange{{cancelling, answered}}, "another did that"},
+		{cancel.DispositionSettled, running, cancelled, cancelled, []explore.RowChange{{running, cancelling}, {cancelling, cancelled}}, "this call made it CANCELLED"},
 		{cancel.DispositionRecorded, cancelling, answered, answered, []explore.RowChange{{cancelling, answered}}, ""},
+		{cancel.DispositionRecorded, cancelling, succeeded, succeeded, []explore.RowChange{{cancelling, answered}}, ""},
 		{cancel.DispositionRecorded, cancelling, answered, answered, nil, "another did that"},
 		{cancel.DispositionRecorded, cancelling, answered, succeeded, []explore.RowChange{{cancelling, succeeded}}, "this call made it SUCCEEDED"},
 		{cancel.DispositionEnded, running, succeeded, succeeded, nil, ""},
+		{cancel.DispositionEnded, running, succeeded, deleted, nil, ""},
 		{cancel.DispositionEnded, running, succeeded, cancelled, nil, "it is CANCELLED"},
 		{cancel.DispositionEnded, running, cancelling, cancelling, nil, "it is CANCELLING"},
 		{cancel.DispositionEnded, running, cancelled, cancelled, []explore.RowChange{{running, cancelled}}, "this call made it CANCELLED"},
 		{cancel.DispositionConflict, running, running, running, nil, ""},
 		{cancel.DispositionConflict, running, cancelling, cancelling, []explore.RowChange{{running, cancelling}}, ""},
-		{cancel.DispositionConflict, running, running, cancelling, []explore.RowChange{{running, cancelling}}, "this call made it CANCELLING"},
+		{cancel.DispositionConflict, running, cancelled, cancelled, []explore.RowChange{{running, cancelled}}, "this call made it CANCELLED"},
 		{cancel.DispositionFailed, running, running, cancelled, []explore.RowChange{{running, cancelled}}, ""},
 	}
 	for _, tt := range tests {

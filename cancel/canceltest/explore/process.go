@@ -12,6 +12,7 @@ import (
 
 	"example.com/ess/cancel"
 	"example.com/ess/cancel/canceltest"
+	"example.com/ess/cancel/canceltest/internal/show"
 	"example.com/ess/lifecycle"
 )
 
@@ -64,8 +65,9 @@ const (
 	callInterrupt
 	callBegin
 	callStep
-	callFire
 	callSubmit
+	callDelete
+	callEndParent
 	callAwait
 	callUntil
 	callReturn
@@ -103,8 +105,8 @@ type choice struct {
 	how   choiceKind
 }
 
-// errFault is what a call returns that is made to fail.
-var errFault = errors.New("explore: the store does not answer")
+// ErrFault is what a step returns that is made to fail: see [Actor].
+var ErrFault = errors.New("explore: the store does not answer")
 
 // main is the goroutine of an actor.
 func (a *worldActor) main(ctx context.Context) {
@@ -195,6 +197,17 @@ func (a *worldActor) answer(text func() string) {
 	a.run.trace = append(a.run.trace, line)
 }
 
+// do does a step that is not a call of the repository.
+func (a *worldActor) do(call worldCall, text func() string, f func() error) error {
+	if how := a.gate(call, text); how != choiceRuns {
+		return a.fault(how, func() { _ = f() })
+	}
+	err := f()
+	a.saw.error(err)
+	a.answer(func() string { return show.Answer(err) })
+	return err
+}
+
 // fault fails a step as it was chosen to fail.
 func (a *worldActor) fault(how choiceKind, effect func()) error {
 	a.faults--
@@ -204,7 +217,7 @@ func (a *worldActor) fault(how choiceKind, effect func()) error {
 	} else {
 		a.answer(func() string { return "not done, the call fails" })
 	}
-	return errFault
+	return ErrFault
 }
 
 // interrupt is the [cancel.Interrupter] of an actor.
@@ -243,11 +256,11 @@ func (a *worldActor) can() bool {
 func (a *worldActor) yields() bool { return a.call.last || a.spec.Last && !a.started }
 
 // begin notes that an operation begins.
-func (a *worldActor) begin(name opName, id lifecycle.ID, outcome lifecycle.State) *worldOp {
-	op := &worldOp{name: name, id: id, outcome: outcome, outer: a.op, plain: a.run.w.NoReceipts}
+func (a *worldActor) begin(name opName, order cancel.Order, outcome lifecycle.State) *worldOp {
+	op := &worldOp{name: name, id: order.ID, order: order, outcome: outcome, outer: a.op, plain: a.run.w.NoReceipts}
 	a.op = op
 	if name == opRun {
-		a.work = id
+		a.work = order.ID
 	}
 	return op
 }

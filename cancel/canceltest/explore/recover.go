@@ -37,7 +37,7 @@ func (e *explorer) recover(ctx context.Context, state worldState) (wrong, err er
 	e.report.Recoveries++
 	w := World{
 		Name: e.w.Name, Requests: inOrder(state.snap),
-		Options: e.w.Options, Harness: e.w.Harness, Plain: e.w.Plain, NoReceipts: e.w.NoReceipts, Repository: e.w.Repository, Check: e.w.Check,
+		Options: e.w.Options, Harness: e.w.Harness, Plain: e.w.Plain, NoReceipts: e.w.NoReceipts, Repository: e.w.Repository, Check: e.w.Check, Recover: e.w.Recover, Moves: e.w.Moves,
 		Actors: []Actor{{Name: "recovery", Run: func(ctx context.Context, env *Env) error {
 			return recoverAll(ctx, env, state.snap)
 		}}},
@@ -86,7 +86,7 @@ func recoverAll(ctx context.Context, env *Env, found canceltest.Snapshot) error 
 		})
 		return s, err
 	}
-	if _, err := env.Resume(ctx); err != nil {
+	if err := env.recover(ctx); err != nil {
 		return err
 	}
 	once, err := look()
@@ -96,7 +96,7 @@ func recoverAll(ctx context.Context, env *Env, found canceltest.Snapshot) error 
 	if err := canceltest.CheckQuiet(once); err != nil {
 		return err
 	}
-	if _, err := env.Resume(ctx); err != nil {
+	if err := env.recover(ctx); err != nil {
 		return err
 	}
 	twice, err := look()
@@ -118,6 +118,15 @@ func recoverAll(ctx context.Context, env *Env, found canceltest.Snapshot) error 
 		return err
 	}
 	return checkRecovered(found, end)
+}
+
+// recover takes up what was cut off.
+func (e *Env) recover(ctx context.Context) error {
+	if recover := e.a.run.w.Recover; recover != nil {
+		return recover(ctx, e)
+	}
+	_, err := e.Resume(ctx)
+	return err
 }
 
 // checkRecovered checks that all that was cancelled has ended and nothing else was
@@ -147,7 +156,7 @@ func resumesAtLast(ctx context.Context, env *Env) error {
 		a.answer(nil)
 		seen = a.run.mishaps()
 		a.saw = a.saw.add(uint64(seen))
-		if _, err := env.Resume(ctx); err != nil {
+		if err := env.recover(ctx); err != nil {
 			return env.unless(err)
 		}
 	}

@@ -57,8 +57,8 @@ func (e *explorer) path() []choice {
 	return path
 }
 
-// violation replays the order that is being explored and returns its trace.
-func (e *explorer) violation(ctx context.Context, wrong error) error {
+// violation replays an order in which something is wrong, and returns it with its trace.
+func (e *explorer) violation(ctx context.Context, path []choice, wrong error) error {
 	if e.recovery {
 		return &Violation{World: e.w.Name, Err: wrong}
 	}
@@ -67,7 +67,7 @@ func (e *explorer) violation(ctx context.Context, wrong error) error {
 		return err
 	}
 	again.ends = e.ends
-	_, err = again.replay(ctx, e.path())
+	_, err = again.replay(ctx, path)
 	if v, ok := errors.AsType[*Violation](err); ok {
 		return v
 	}

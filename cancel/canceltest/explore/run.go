@@ -3,6 +3,7 @@ package explore
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -10,7 +11,7 @@ import (
 	"example.com/ess/cancel"
 	"example.com/ess/cancel/canceltest"
 	"example.com/ess/cancel/canceltest/internal/rows"
-	"example.com/ess/cancel/memrepo"
+	"example.com/ess/cancel/canceltest/internal/show"
 	"example.com/ess/lifecycle"
 )
 
@@ -65,14 +66,7 @@ type rowChange struct {
 func startRun(ctx context.Context, w *World, begin *worldState, tracing bool) (*worldRun, error) {
 	r := &worldRun{w: w, arrived: make(chan *worldActor, len(w.Actors)+1), closed: make(chan struct{}), tracing: tracing, fresh: true}
 	var err error
-	if w.Harness.New == nil {
-		repo := &memrepo.Repo{}
-		err = repo.Insert(w.Requests...)
-		r.raw = repo
-	} else {
-		r.raw, err = w.Harness.New(ctx, w.Requests)
-	}
-	if err != nil {
+	if r.raw, err = w.Harness.New(ctx, w.Requests); err != nil {
 		return nil, fmt.Errorf("explore: world %q: canceltest.Harness.New: %w", w.Name, err)
 	}
 	if begin != nil {
@@ -293,6 +287,9 @@ func (r *worldRun) step(ctx context.Context, c choice, known *knownStep) (did kn
 		}
 	}
 	r.state = did.state
+	if call.blind || call.kind == callSubmit || call.kind == callDelete {
+		r.traceChanges(before.snap)
+	}
 	if op := call.op; op != nil {
 		if !op.stepped {
 			op.stepped, op.found = true, before.snap[op.id].State
@@ -315,6 +312,31 @@ func (r *worldRun) step(ctx context.Context, c choice, known *knownStep) (did kn
 		wrong = r.check(a, call, before, did, ended)
 	}
 	return did, wrong, nil
+}
+
+// traceChanges adds to the trace what a step of an actor's own has changed.
+func (r *worldRun) traceChanges(before canceltest.Snapshot) {
+	if !r.tracing {
+		return
+	}
+	line := func(format string, args ...any) { r.trace = append(r.trace, fmt.Sprintf("       "+format, args...)) }
+	now := r.state.snap
+	for _, id := range slices.Sorted(maps.Keys(now)) {
+		was, there := before[id]
+		switch is := now[id]; {
+		case !there:
+			line("%s%s is new", show.Request(is), show.Below(is))
+		case was.State != is.State || was.Outcome != is.Outcome:
+			line("%d %s -> %s", id, show.State(was), show.State(is))
+		case !rows.Same(was, is):
+			line("%d %s: checked in at %v, attempt %d", id, show.State(is), is.CheckedIn, is.Attempt)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(before)) {
+		if _, there := now[id]; !there {
+			line("%s is deleted", show.Request(before[id]))
+		}
+	}
 }
 
 // effect returns what a step did to the store.

@@ -20,6 +20,7 @@ type steppedRepo struct {
 	children cancel.ChildCanceller
 	lister   cancel.CancellingLister
 	causes   cancel.CauseReader
+	ender    cancel.ParentEnder
 }
 
 func newSteppedRepo(a *worldActor, repo cancel.Repository) *steppedRepo {
@@ -27,6 +28,7 @@ func newSteppedRepo(a *worldActor, repo cancel.Repository) *steppedRepo {
 	s.children, _ = repo.(cancel.ChildCanceller)
 	s.lister, _ = repo.(cancel.CancellingLister)
 	s.causes, _ = repo.(cancel.CauseReader)
+	s.ender, _ = repo.(cancel.ParentEnder)
 	return s
 }
 
@@ -39,12 +41,7 @@ func (s *steppedRepo) Get(ctx context.Context, id lifecycle.ID) (lifecycle.Reque
 	r, err := s.repo.Get(ctx, id)
 	a.saw.request(r)
 	a.saw.error(err)
-	a.answer(func() string {
-		if err != nil {
-			return show.Answer(err)
-		}
-		return show.State(r)
-	})
+	a.answer(func() string { return show.Answered(err, func() string { return show.State(r) }) })
 	if op := a.op; op != nil && op.name == opRun && !op.looked {
 		op.looked = true
 		// Between what Run learns here and what it does then, somebody may try to
@@ -67,12 +64,7 @@ func (s *steppedRepo) Children(ctx context.Context, q cancel.ChildQuery) ([]life
 		a.saw.request(r)
 	}
 	a.saw.error(err)
-	a.answer(func() string {
-		if err != nil {
-			return show.Answer(err)
-		}
-		return show.Requests(page)
-	})
+	a.answer(func() string { return show.Answered(err, func() string { return show.Requests(page) }) })
 	return page, err
 }
 
@@ -97,12 +89,7 @@ func (s *steppedRepo) Apply(ctx context.Context, changes []cancel.Change) ([]boo
 	if a.run.fresh && err == nil {
 		a.said = &said{changes: slices.Clone(changes), made: slices.Clone(made)}
 	}
-	a.answer(func() string {
-		if err != nil {
-			return show.Answer(err)
-		}
-		return show.Made(changes, made)
-	})
+	a.answer(func() string { return show.Answered(err, func() string { return show.Made(changes, made) }) })
 	return made, err
 }
 
@@ -135,13 +122,32 @@ func (s *steppedRepo) CancelChildren(ctx context.Context, c cancel.ChildCancel) 
 			}
 		}
 	}
-	a.answer(func() string {
-		if err != nil {
-			return show.Answer(err)
-		}
-		return show.Page(page)
-	})
+	a.answer(func() string { return show.Answered(err, func() string { return show.Page(page) }) })
 	return page, err
+}
+
+func (s *steppedRepo) EndParent(ctx context.Context, ch cancel.Change) (bool, error) {
+	if s.ender == nil {
+		return false, errors.ErrUnsupported
+	}
+	a := s.a
+	call := worldCall{kind: callEndParent, fallible: true}
+	call.args.change(ch)
+	if how := a.gate(call, func() string { return "EndParent(" + show.Changes([]cancel.Change{ch}) + ")" }); how != choiceRuns {
+		return false, a.fault(how, func() { _, _ = s.ender.EndParent(ctx, ch) })
+	}
+	made, err := s.ender.EndParent(ctx, ch)
+	if made {
+		a.saw = a.saw.add(1)
+	}
+	a.saw.error(err)
+	if a.run.fresh && err == nil {
+		a.said = &said{changes: []cancel.Change{ch}, made: []bool{made}}
+	}
+	a.answer(func() string {
+		return show.Answered(err, func() string { return show.Made([]cancel.Change{ch}, []bool{made}) })
+	})
+	return made, err
 }
 
 func (s *steppedRepo) ListCancelling(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.CancellingRequest, error) {
@@ -160,14 +166,13 @@ func (s *steppedRepo) ListCancelling(ctx context.Context, after lifecycle.ID, li
 	}
 	a.saw.error(err)
 	a.answer(func() string {
-		if err != nil {
-			return show.Answer(err)
-		}
-		var found []lifecycle.Request
-		for _, u := range page {
-			found = append(found, u.Request)
-		}
-		return show.Requests(found)
+		return show.Answered(err, func() string {
+			var found []lifecycle.Request
+			for _, u := range page {
+				found = append(found, u.Request)
+			}
+			return show.Requests(found)
+		})
 	})
 	return page, err
 }
@@ -185,10 +190,7 @@ func (s *steppedRepo) Cause(ctx context.Context, id lifecycle.ID) (cancel.Cause,
 	a.saw.cause(cause)
 	a.saw.error(err)
 	a.answer(func() string {
-		if err != nil {
-			return show.Answer(err)
-		}
-		return fmt.Sprintf("cancelled with request %d by %q", cause.Root, cause.Actor)
+		return show.Answered(err, func() string { return fmt.Sprintf("cancelled with request %d by %q", cause.Root, cause.Actor) })
 	})
 	return cause, err
 }

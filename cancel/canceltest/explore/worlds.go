@@ -150,7 +150,7 @@ func Worlds() []World {
 			Name: "children/parent starts", Tree: `
 				1 PARENT READY
 				  2 CHILD WAIT`,
-			Actors: []Actor{Cancels("ann", 1), Fires("sched1", 1, start, complete), Finishes("sched2", 2, cancelled, dispatch, start)},
+			Actors: []Actor{Cancels("ann", 1), Transitions("sched1", 1, start, complete), Finishes("sched2", 2, cancelled, dispatch, start)},
 		},
 		{
 			Name: "children/parent ends by itself", Tree: `
@@ -282,7 +282,7 @@ func Worlds() []World {
 					return err
 				}
 				return Finishes("", 1, cancelled, lifecycle.TriggerPause, lifecycle.TriggerResume).Run(ctx, env)
-			}}, Fires("sched", 2, dispatch)},
+			}}, Transitions("sched", 2, dispatch)},
 		},
 		{
 			Name: "subrequests/paused and cancelled below", Tree: `
@@ -363,7 +363,7 @@ func Worlds() []World {
 		{
 			Name: "death/of a submitter", Tree: `
 				1 PARENT RUNNING`,
-			Actors: []Actor{Cancels("ann", 1).dies(), Submits("sched", child(2, 1), child(3, 1)).dies(), Fires("sched2", 2, dispatch, start)},
+			Actors: []Actor{Cancels("ann", 1).dies(), Submits("sched", child(2, 1), child(3, 1)).dies(), Transitions("sched2", 2, dispatch, start)},
 		},
 		{
 			Name: "death/and its resume", Tree: `
@@ -423,12 +423,7 @@ func Worlds() []World {
 			Name: "work/ends by itself", Workers: true, Tree: `
 				1 PARENT RUNNING
 				  2 CHILD RUNNING`,
-			Actors: []Actor{Cancels("ann", 1), {Name: "work", Run: func(ctx context.Context, env *Env) error {
-				return env.runs(ctx, 2, func(ctx context.Context) error {
-					_, err := env.fire(context.WithoutCancel(ctx), 2, []lifecycle.Trigger{complete, succeed})
-					return err
-				})
-			}}},
+			Actors: []Actor{Cancels("ann", 1), worksThrough("work", 2, nil, func(context.Context, *Env) error { return nil })},
 		},
 	}
 }
@@ -461,27 +456,12 @@ func refused(name string, id lifecycle.ID) Actor {
 	}}
 }
 
-// endsParent returns an actor that is a scheduler: it ends a parent by the rules, each
-// step of which looks in the same moment whether no child is live.
+// endsParent returns an actor that is a scheduler: when no child of a parent is live it
+// ends it, by way of COMPLETED, which admits no child.
 func endsParent(name string, id lifecycle.ID) Actor {
 	return Actor{Name: name, Run: func(ctx context.Context, env *Env) error {
-		idle := func(s canceltest.Snapshot) bool {
-			return !slices.ContainsFunc(s.Children(id), rows.Live)
-		}
-		env.Until("no child is live", idle)
-		for _, t := range []lifecycle.Trigger{lifecycle.TriggerComplete, lifecycle.TriggerSucceed} {
-			err := env.Step(ctx, t.String()+" the parent if no child is live", func(ctx context.Context, store cancel.Repository) error {
-				s, err := canceltest.TakeSnapshot(ctx, store)
-				if err != nil || !idle(s) {
-					return err
-				}
-				_, err = fireNow(ctx, store, id, t)
-				return err
-			})
-			if err != nil {
-				return env.unless(err, esserrors.CodeUnsupportedState)
-			}
-		}
-		return nil
+		env.Until("no child is live", func(s canceltest.Snapshot) bool { return !slices.ContainsFunc(s.Children(id), rows.Live) })
+		_, err := env.transitions(ctx, id, []lifecycle.Trigger{lifecycle.TriggerComplete, lifecycle.TriggerSucceed})
+		return err
 	}}
 }

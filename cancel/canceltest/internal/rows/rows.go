@@ -37,6 +37,23 @@ func With(
 	return f(repo)
 }
 
+// Submitter returns how a request is inserted if its parent admits one: by submit, which
+// is a Harness's and may be nil, or by a method of the repository. It returns nil if there
+// is neither.
+func Submitter(
+	submit func(ctx context.Context, repo cancel.Repository, r lifecycle.Request) error, repo cancel.Repository,
+) func(ctx context.Context, r lifecycle.Request) error {
+	if submit != nil {
+		return func(ctx context.Context, r lifecycle.Request) error { return submit(ctx, repo, r) }
+	}
+	if own, ok := repo.(interface {
+		Submit(ctx context.Context, r lifecycle.Request) error
+	}); ok {
+		return own.Submit
+	}
+	return nil
+}
+
 // Same reports whether two requests are the same but for their Versions.
 func Same(a, b lifecycle.Request) bool {
 	return a.ID == b.ID && a.Parent == b.Parent && a.Kind == b.Kind && SameState(a, b)
@@ -44,7 +61,7 @@ func Same(a, b lifecycle.Request) bool {
 
 // SameState compares what can change of a request.
 func SameState(a, b lifecycle.Request) bool {
-	return a.State == b.State && a.Outcome == b.Outcome && a.CheckedIn.Equal(b.CheckedIn)
+	return a.State == b.State && a.Outcome == b.Outcome && a.Attempt == b.Attempt && a.CheckedIn.Equal(b.CheckedIn)
 }
 
 // Live reports whether the state of r is live.

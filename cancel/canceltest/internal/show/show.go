@@ -22,6 +22,14 @@ func Answer(err error) string {
 	return "error: " + err.Error()
 }
 
+// Answered shows what a call has returned: its error, or its result.
+func Answered(err error, result func() string) string {
+	if err != nil {
+		return Answer(err)
+	}
+	return result()
+}
+
 // Request shows a request without its parent, such as "2 CHILD WAIT".
 func Request(r lifecycle.Request) string {
 	return fmt.Sprintf("%d %v %s", r.ID, r.Kind, State(r))
