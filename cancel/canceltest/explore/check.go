@@ -104,6 +104,11 @@ func checkWork(a *worldActor, op *worldOp, changes []rowChange) error {
 		if was.State == is.State && !is.CheckedIn.Equal(was.CheckedIn) {
 			errs = append(errs, a.checkClock(op, was, is))
 		}
+		for o := op; o != nil; o = o.outer {
+			if n := o.order.Attempt; o.id == is.ID && n != 0 && was.Attempt != 0 && n != was.Attempt && was.State != is.State {
+				errs = append(errs, fmt.Errorf("9 (running work is not cancelled without its answer): attempt %d of request %d took it from %s to %s, which is attempt %d", n, is.ID, show.State(was), show.State(is), was.Attempt))
+			}
+		}
 		if !is.Kind.RunsWork() || !lifecycle.Executing.Has(was.State) {
 			continue
 		}

@@ -116,14 +116,16 @@ func (e *Env) CancelAll(ctx context.Context, ids ...lifecycle.ID) error {
 			}
 		}
 	}
-	// One after the other: what runs at once would not be in steps.
-	for res, err := range e.canceller.CancelAll(ctx, orders, &cancel.AllOptions{Concurrency: 1}) {
-		if err == nil {
-			e.Cancelled(res.Root.ID)
-		} else if op.err == nil {
-			op.err = err
+	e.a.softly(func() {
+		// One after the other: what runs at once would not be in steps.
+		for res, err := range e.canceller.CancelAll(ctx, orders, &cancel.AllOptions{Concurrency: 1}) {
+			if err == nil {
+				e.Cancelled(res.Root.ID)
+			} else if op.err == nil {
+				op.err = err
+			}
 		}
-	}
+	})
 	e.a.end(op, func() string { return show.Answer(op.err) })
 	return op.err
 }

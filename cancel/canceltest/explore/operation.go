@@ -99,7 +99,8 @@ func (op *worldOp) check(s canceltest.Snapshot, actor *Actor, grace time.Duratio
 		}
 	case op.name == opCancel && there && errors.Is(op.err, esserrors.CodeNotFound):
 		bad("6 (cancelling again succeeds): Cancel %d does not find the request, which is %s", op.id, show.State(r))
-	case op.name == opRun && op.looked && r.State == lifecycle.StateCancelling && r.Outcome == 0 && !errors.Is(op.err, ErrFault):
+	case op.name == opRun && op.looked && r.State == lifecycle.StateCancelling && r.Outcome == 0 && !errors.Is(op.err, ErrFault) &&
+		(op.order.Attempt == 0 || op.order.Attempt == r.Attempt):
 		bad("5 (a way out): Run %d returned, and nobody has acknowledged", op.id)
 	case op.name == opForce && op.tooEarly(now, grace):
 		bad("9 (running work is not cancelled without its answer): Force %d came before its time", op.id)
@@ -152,7 +153,8 @@ func (op *worldOp) transitioned() string {
 // than grace before now.
 func (op *worldOp) tooEarly(now time.Time, grace time.Duration) bool {
 	return slices.ContainsFunc(op.changes, func(c rowChange) bool {
-		return c.after.ID == op.id && c.before.Outcome == 0 && !c.before.CheckedIn.IsZero() && now.Sub(c.before.CheckedIn) < grace
+		answered := c.after.Outcome != 0 || c.after.State != c.before.State
+		return c.after.ID == op.id && answered && c.before.Outcome == 0 && !c.before.CheckedIn.IsZero() && now.Sub(c.before.CheckedIn) < grace
 	})
 }
 

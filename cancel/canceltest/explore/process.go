@@ -44,6 +44,9 @@ type worldActor struct {
 	told  digest       // with what cause that work was interrupted
 	said  *said
 	text  string // of the step that is going on
+	// soft says that the steps are made on other goroutines than the actor's own, which
+	// must not be ended: when it dies, every call fails.
+	soft bool
 }
 
 // said is what the store said that it did.
@@ -158,7 +161,7 @@ func (a *worldActor) giveUp(err error) {
 // gate stops the actor until it is let through, and returns how its step is to be done.
 func (a *worldActor) gate(call worldCall, text func() string) choiceKind {
 	if a.dead { // a deferred call of an actor that has died
-		runtime.Goexit()
+		return a.die()
 	}
 	call.op = a.op
 	if a.run.tracing {
@@ -174,7 +177,7 @@ func (a *worldActor) gate(call worldCall, text func() string) choiceKind {
 	if how == choiceDies {
 		a.saw = a.saw.add(uint64(how))
 		a.dead, a.work = true, 0
-		runtime.Goexit()
+		return a.die()
 	}
 	a.started = true
 	a.text = call.text
@@ -185,7 +188,24 @@ func (a *worldActor) gate(call worldCall, text func() string) choiceKind {
 	return how
 }
 
-// answer tells what a step came to.
+// die ends the goroutine of an actor that has died.
+func (a *worldActor) die() choiceKind {
+	if !a.soft {
+		runtime.Goexit()
+	}
+	return choiceDies
+}
+
+// softly calls f, which makes steps on other goroutines.
+func (a *worldActor) softly(f func()) {
+	a.soft = true
+	f()
+	if a.soft = false; a.dead {
+		runtime.Goexit()
+	}
+}
+
+// answer adds to the trace what a step came to.
 func (a *worldActor) answer(text func() string) {
 	if !a.run.tracing {
 		return
@@ -210,6 +230,9 @@ func (a *worldActor) do(call worldCall, text func() string, f func() error) erro
 
 // fault fails a step as it was chosen to fail.
 func (a *worldActor) fault(how choiceKind, effect func()) error {
+	if how == choiceDies {
+		return ErrFault
+	}
 	a.faults--
 	if how == choiceLost {
 		effect()
@@ -228,9 +251,9 @@ func (a *worldActor) interrupt(ctx context.Context, ids []lifecycle.ID, cause ca
 			call.args = call.args.add(uint64(id))
 		}
 		call.args.cause(cause)
-		a.gate(call, func() string {
-			return "interrupts the work of " + strings.Trim(fmt.Sprint(ids), "[]")
-		})
+		if a.gate(call, func() string { return "interrupts the work of " + strings.Trim(fmt.Sprint(ids), "[]") }) == choiceDies {
+			return ErrFault
+		}
 		a.answer(nil)
 	}
 	if a.op != nil {

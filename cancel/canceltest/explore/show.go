@@ -12,6 +12,9 @@ import (
 // showResult is what an operation has returned, and said in receipts.
 func showResult(op *worldOp) string {
 	var b strings.Builder
+	if op.err == nil && op.name == opTransition {
+		return show.State(op.moved)
+	}
 	if op.err == nil {
 		b.WriteString(op.result.Counts.String())
 	} else {
