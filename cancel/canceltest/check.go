@@ -80,7 +80,8 @@ type check struct {
 }
 
 func contract() []check {
-	return slices.Concat(readChecks, applyChecks, concurrencyChecks, causeChecks, listChecks, childChecks, cancelChecks)
+	return slices.Concat(harnessChecks, getChecks, childrenChecks, applyChecks, applyConcurrentChecks, repositoryChecks,
+		causeChecks, listChecks, childChecks, cancelChecks)
 }
 
 // on runs the check. Its error is a *CheckError.

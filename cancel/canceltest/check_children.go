@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
-	"time"
 
 	"example.com/ess/cancel"
 	"example.com/ess/cancel/canceltest/internal/rows"
@@ -15,93 +13,8 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// moment is when the requests of the checks last checked in. It has microseconds,
-// which a store must keep.
-var moment = time.Date(2026, 3, 31, 22, 0, 0, 123_456_000, time.UTC)
-
-const anyState = lifecycle.Live | lifecycle.Terminal
-
-var readChecks = []check{
+var childrenChecks = []check{
 	{
-		"Harness/HoldsExactlyTheRequests", "Harness.New returns a repository that holds exactly the given requests.",
-		func(ctx context.Context, h Harness) error {
-			return errors.Join(
-				h.with(ctx, nil, func(repo cancel.Repository) error { return wantAll(ctx, repo, nil) }),
-				h.with(ctx, families(), func(repo cancel.Repository) error { return wantAll(ctx, repo, families()) }),
-			)
-		},
-	}, {
-		"Harness/RepositoriesShareNothing", "Every call of Harness.New returns a repository that shares nothing with the others.",
-		func(ctx context.Context, h Harness) error {
-			one := []lifecycle.Request{request(1, 0, lifecycle.KindSingleton, lifecycle.StateWait)}
-			other := []lifecycle.Request{request(1, 0, lifecycle.KindParent, lifecycle.StateHold), request(2, 1, lifecycle.KindChild, lifecycle.StateHold)}
-			return h.with(ctx, one, func(first cancel.Repository) error {
-				return h.with(ctx, other, func(second cancel.Repository) error {
-					if err := made(ctx, first, cancelled(one[0])); err != nil {
-						return err
-					}
-					return errors.Join(
-						wantAll(ctx, first, []lifecycle.Request{cancelled(one[0]).New()}),
-						wantAll(ctx, second, other),
-					)
-				})
-			})
-		},
-	}, {
-		"Get/ReturnsTheRequest", "Get returns the request as it is stored: parent, kind, state, outcome, and the check-in to the microsecond.",
-		func(ctx context.Context, h Harness) error {
-			all := everyRequest()
-			return h.with(ctx, all, func(repo cancel.Repository) error {
-				var errs []error
-				for _, want := range all {
-					errs = append(errs, wantGet(ctx, repo, want))
-				}
-				return show.Errors(errs)
-			})
-		},
-	}, {
-		"Get/NotFound", "Get returns an error matching ErrNotFound for an id that no request has.",
-		func(ctx context.Context, h Harness) error {
-			return h.with(ctx, families(), func(repo cancel.Repository) error {
-				var errs []error
-				for _, id := range []lifecycle.ID{5, 11, 1 << 40, math.MaxInt64} {
-					r, err := repo.Get(ctx, id)
-					if !errors.Is(err, cancel.ErrNotFound) {
-						errs = append(errs, fmt.Errorf("Get(%d), of which there is none, returned %s and the error %v, want one matching cancel.ErrNotFound", id, showRow(r), err))
-					}
-				}
-				return show.Errors(errs)
-			})
-		},
-	}, {
-		"Get/LargeIDs", "An id is any positive int64, and is a number, not a text: every method keeps it exactly and orders by it.",
-		func(ctx context.Context, h Harness) error {
-			// 1<<53+1 is the first number that a float64 does not hold. 9, 10 and 99,
-			// 100 come in another order as texts.
-			ids := []lifecycle.ID{9, 10, 99, 100, 1<<31 + 1, 1<<53 + 1, 1<<53 + 2, math.MaxInt64 - 1, math.MaxInt64}
-			parent := ids[7]
-			all := []lifecycle.Request{request(parent, 0, lifecycle.KindParent, lifecycle.StateRunning)}
-			for _, id := range slices.Backward(ids) {
-				if id != parent {
-					all = append(all, request(id, parent, lifecycle.KindChild, lifecycle.StateReady))
-				}
-			}
-			return h.with(ctx, all, func(repo cancel.Repository) error {
-				var errs []error
-				for _, r := range all {
-					errs = append(errs, wantGet(ctx, repo, r))
-				}
-				for _, after := range append([]lifecycle.ID{0}, ids...) {
-					errs = append(errs, wantPage(ctx, repo, all, cancel.ChildQuery{
-						Parents: []lifecycle.ID{parent}, States: lifecycle.Live, After: cancel.Cursor{Parent: parent, ID: after}, Limit: 100,
-					}))
-				}
-				last := all[1]
-				errs = append(errs, made(ctx, repo, cancelled(last)), wantGet(ctx, repo, cancelled(last).New()))
-				return show.Errors(errs)
-			})
-		},
-	}, {
 		"Children/OfTheParents", "Children returns the requests whose Parent is in q.Parents, and no others; a parent may have none, or not exist.",
 		func(ctx context.Context, h Harness) error {
 			return eachQuery(ctx, h, families(), func(yield func(cancel.ChildQuery)) {
@@ -218,14 +131,6 @@ var readChecks = []check{
 			})
 		},
 	}, {
-		"Get/ContextDone", contextDone,
-		func(ctx context.Context, h Harness) error {
-			return whenDone(ctx, h, func(ctx context.Context, repo cancel.Repository) error {
-				_, err := repo.Get(ctx, 101)
-				return err
-			})
-		},
-	}, {
 		"Children/ContextDone", contextDone,
 		func(ctx context.Context, h Harness) error {
 			return whenDone(ctx, h, func(ctx context.Context, repo cancel.Repository) error {
@@ -285,145 +190,34 @@ var readChecks = []check{
 	},
 }
 
-const contextDone = "Methods return early, with an error matching ctx.Err(), when ctx is done."
-
-func request(id, parent lifecycle.ID, k lifecycle.Kind, s lifecycle.State) lifecycle.Request {
-	return lifecycle.Request{ID: id, Parent: parent, Kind: k, State: s}
+// eachQuery reads all pages for every query that queries yields.
+func eachQuery(ctx context.Context, h Harness, all []lifecycle.Request, queries func(yield func(cancel.ChildQuery))) error {
+	return h.with(ctx, all, func(repo cancel.Repository) error {
+		var errs []error
+		queries(func(q cancel.ChildQuery) { errs = append(errs, wantSeries(ctx, repo, all, q, nil)) })
+		return show.Errors(errs)
+	})
 }
 
-// everyRequest returns requests of every kind in every state, with every outcome,
-// below request 1.
-func everyRequest() []lifecycle.Request {
-	all := []lifecycle.Request{request(1, 0, lifecycle.KindParent, lifecycle.StateRunning)}
-	id := lifecycle.ID(1)
-	add := func(r lifecycle.Request) {
-		id++
-		r.ID, r.Parent = id, 1
-		all = append(all, r)
-	}
-	for k := range lifecycle.Kinds() {
-		for s := range lifecycle.States() {
-			r := lifecycle.Request{Kind: k, State: s}
-			switch s {
-			case lifecycle.StateCancelling:
-				add(r) // as other means than this package may have left it: without a check-in
-				r.CheckedIn = moment
-				add(r)
-				r.CheckedIn = moment.Add(time.Hour + time.Microsecond)
-				for o := range lifecycle.Outcomes.All() {
-					r.Outcome = o
-					add(r)
-				}
-			case lifecycle.StateCancelled:
-				add(r)
-				r.CheckedIn = moment.Add(-time.Microsecond)
-				add(r)
-			default:
-				add(r)
-			}
+// wantSeries reads pages to the end and checks them. between, if not nil, is called after
+// each, and returns the requests from then on.
+func wantSeries(ctx context.Context, repo cancel.Repository, all []lifecycle.Request, q cancel.ChildQuery, between func(pages int) ([]lifecycle.Request, error)) error {
+	for pages := 1; ; pages++ {
+		got, err := page(ctx, repo, all, q)
+		if err != nil {
+			return fmt.Errorf("page %d: %w", pages, err)
+		}
+		if len(got) == 0 {
+			return nil
+		}
+		q.After = position(got[len(got)-1]) // page has made sure that this is further
+		if between == nil {
+			continue
+		}
+		if all, err = between(pages); err != nil {
+			return err
 		}
 	}
-	return all
-}
-
-// families returns three parents whose children's ids alternate, and come in no
-// order, one parent without children and some leaves without a parent.
-func families() []lifecycle.Request {
-	var all []lifecycle.Request
-	for _, id := range []lifecycle.ID{40, 10, 30, 20} {
-		all = append(all, request(id, 0, lifecycle.KindParent, lifecycle.StateRunning))
-	}
-	for i := lifecycle.ID(11); i >= 0; i-- {
-		all = append(all, request(101+i, 10*(1+i%3), lifecycle.KindChild, lifecycle.StateWait))
-	}
-	return append(all,
-		request(2, 30, lifecycle.KindChild, lifecycle.StateReady), // older than its parent
-		request(3, 10, lifecycle.KindChild, lifecycle.StateSucceeded),
-		request(4, 20, lifecycle.KindChild, lifecycle.StateCancelled),
-		request(8, 0, lifecycle.KindSingleton, lifecycle.StateHold),
-		request(7, 0, lifecycle.KindSingleton, lifecycle.StateError),
-	)
-}
-
-// thousand returns a thousand parents, with their ids, most of which have a child,
-// and a few others.
-func thousand() (all []lifecycle.Request, parents []lifecycle.ID) {
-	for id := lifecycle.ID(1); id <= 1010; id++ {
-		all = append(all, request(id, 0, lifecycle.KindParent, lifecycle.StateRunning))
-		if id%101 != 0 {
-			parents = append(parents, id)
-		}
-	}
-	for id := lifecycle.ID(1); id <= 1010; id++ {
-		if id%4 == 3 {
-			all = append(all, request(10_000-id, id, lifecycle.KindChild, lifecycle.StateWait))
-		}
-	}
-	return all, parents[:1000]
-}
-
-// showRow describes a request, such as "request 7 of parent 2 (CHILD CANCELLING)".
-func showRow(r lifecycle.Request) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "request %d", r.ID)
-	if r.Parent != 0 {
-		fmt.Fprintf(&b, " of parent %d", r.Parent)
-	}
-	fmt.Fprintf(&b, " (%v %v", r.Kind, r.State)
-	if r.Outcome != 0 {
-		fmt.Fprintf(&b, ", outcome %v", r.Outcome)
-	}
-	if !r.CheckedIn.IsZero() {
-		fmt.Fprintf(&b, ", checked in %s", r.CheckedIn.UTC().Format("2006-01-02T15:04:05.999999999Z"))
-	}
-	b.WriteByte(')')
-	return b.String()
-}
-
-// wantGet checks that the request is as wanted.
-func wantGet(ctx context.Context, repo cancel.Repository, want lifecycle.Request) error {
-	got, err := repo.Get(ctx, want.ID)
-	if err != nil {
-		return fmt.Errorf("Get(%d) returned the error %w, want %s", want.ID, err, showRow(want))
-	}
-	if !rows.Same(got, want) {
-		return fmt.Errorf("Get(%d) returned %s, want %s", want.ID, showRow(got), showRow(want))
-	}
-	return nil
-}
-
-// answer returns all that q asks for, without its limit, if the store holds all.
-func answer(all []lifecycle.Request, q cancel.ChildQuery) []lifecycle.Request {
-	var want []lifecycle.Request
-	for _, r := range all {
-		if asked(q, r) && q.States.Has(r.State) && position(r).Compare(q.After) > 0 {
-			want = append(want, r)
-		}
-	}
-	slices.SortFunc(want, func(a, b lifecycle.Request) int { return position(a).Compare(position(b)) })
-	return want
-}
-
-func asked(q cancel.ChildQuery, r lifecycle.Request) bool {
-	_, ok := slices.BinarySearch(q.Parents, r.Parent)
-	return ok
-}
-
-func position(r lifecycle.Request) cancel.Cursor { return cancel.Cursor{Parent: r.Parent, ID: r.ID} }
-
-func showQuery(q cancel.ChildQuery) string {
-	parents := fmt.Sprint(q.Parents)
-	if len(q.Parents) > 12 {
-		parents = fmt.Sprintf("%d parents", len(q.Parents))
-	}
-	states := q.States.String()
-	switch q.States {
-	case anyState:
-		states = "all"
-	case lifecycle.Live:
-		states = "lifecycle.Live"
-	}
-	return fmt.Sprintf("Children(Parents: %s, States: %s, After: %+v, Limit: %d)", parents, states, q.After, q.Limit)
 }
 
 // wantPage reads one page and checks it, if the store holds all.
@@ -471,78 +265,38 @@ func rightPage(got, want []lifecycle.Request, q cancel.ChildQuery) error {
 	return nil
 }
 
-// eachQuery reads all pages for every query that queries yields.
-func eachQuery(ctx context.Context, h Harness, all []lifecycle.Request, queries func(yield func(cancel.ChildQuery))) error {
-	return h.with(ctx, all, func(repo cancel.Repository) error {
-		var errs []error
-		queries(func(q cancel.ChildQuery) { errs = append(errs, wantSeries(ctx, repo, all, q, nil)) })
-		return show.Errors(errs)
-	})
+// answer returns all that q asks for, without its limit, if the store holds all.
+func answer(all []lifecycle.Request, q cancel.ChildQuery) []lifecycle.Request {
+	var want []lifecycle.Request
+	for _, r := range all {
+		if asked(q, r) && q.States.Has(r.State) && position(r).Compare(q.After) > 0 {
+			want = append(want, r)
+		}
+	}
+	slices.SortFunc(want, func(a, b lifecycle.Request) int { return position(a).Compare(position(b)) })
+	return want
 }
 
-// wantSeries reads pages to the end and checks them. between, if not nil, is called after
-// each, and returns the requests from then on.
-func wantSeries(ctx context.Context, repo cancel.Repository, all []lifecycle.Request, q cancel.ChildQuery, between func(pages int) ([]lifecycle.Request, error)) error {
-	for pages := 1; ; pages++ {
-		got, err := page(ctx, repo, all, q)
-		if err != nil {
-			return fmt.Errorf("page %d: %w", pages, err)
-		}
-		if len(got) == 0 {
-			return nil
-		}
-		q.After = position(got[len(got)-1]) // page has made sure that this is further
-		if between == nil {
-			continue
-		}
-		if all, err = between(pages); err != nil {
-			return err
-		}
-	}
+func asked(q cancel.ChildQuery, r lifecycle.Request) bool {
+	_, ok := slices.BinarySearch(q.Parents, r.Parent)
+	return ok
 }
 
-// wantAll checks that the repository holds just these requests.
-func wantAll(ctx context.Context, repo cancel.Repository, want []lifecycle.Request) error {
-	got, err := TakeSnapshot(ctx, repo)
-	if err != nil {
-		return fmt.Errorf("while all requests were read level by level: %w", err)
-	}
-	return diff(got, snapshotOf(want))
-}
+func position(r lifecycle.Request) cancel.Cursor { return cancel.Cursor{Parent: r.Parent, ID: r.ID} }
 
-func snapshotOf(requests []lifecycle.Request) Snapshot {
-	snap := make(Snapshot, len(requests))
-	for _, r := range requests {
-		snap[r.ID] = r
+func showQuery(q cancel.ChildQuery) string {
+	parents := fmt.Sprint(q.Parents)
+	if len(q.Parents) > 12 {
+		parents = fmt.Sprintf("%d parents", len(q.Parents))
 	}
-	return snap
-}
-
-// diff says where got differs from want.
-func diff(got, want Snapshot) error {
-	var errs []error
-	for _, id := range sortedIDs(want) {
-		if g, ok := got[id]; !ok {
-			errs = append(errs, fmt.Errorf("%s is missing", showRow(want[id])))
-		} else if !rows.Same(g, want[id]) {
-			errs = append(errs, fmt.Errorf("%s, want %s", showRow(g), showRow(want[id])))
-		}
+	states := q.States.String()
+	switch q.States {
+	case anyState:
+		states = "all"
+	case lifecycle.Live:
+		states = "lifecycle.Live"
 	}
-	for _, id := range sortedIDs(got) {
-		if _, ok := want[id]; !ok {
-			errs = append(errs, fmt.Errorf("%s should not be there", showRow(got[id])))
-		}
-	}
-	return show.Errors(errs)
-}
-
-func sortedIDs(s Snapshot) []lifecycle.ID {
-	ids := make([]lifecycle.ID, 0, len(s))
-	for id := range s {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	return ids
+	return fmt.Sprintf("Children(Parents: %s, States: %s, After: %+v, Limit: %d)", parents, states, q.After, q.Limit)
 }
 
 func seriesWhileOthersChange(ctx context.Context, h Harness) error {
@@ -583,29 +337,5 @@ func seriesWhileOthersChange(ctx context.Context, h Harness) error {
 			}
 			return all, nil
 		})
-	})
-}
-
-// whenDone checks that call fails with the right error under a context that is
-// done, and changes nothing.
-func whenDone(ctx context.Context, h Harness, call func(ctx context.Context, repo cancel.Repository) error) error {
-	return h.with(ctx, families(), func(repo cancel.Repository) error {
-		stopped, stop := context.WithCancelCause(ctx)
-		stop(errors.New("a cause, which is not ctx.Err()"))
-		late, stop2 := context.WithDeadline(ctx, time.Now().Add(-time.Second))
-		defer stop2()
-		for _, done := range []context.Context{stopped, late} {
-			err := call(done, repo)
-			if errors.Is(err, errors.ErrUnsupported) {
-				return err
-			}
-			if !errors.Is(err, done.Err()) {
-				return fmt.Errorf("under a context that is done the error is %v, want one matching %q", err, done.Err())
-			}
-			if errors.Is(err, cancel.ErrNotFound) {
-				return fmt.Errorf("under a context that is done the error %q matches cancel.ErrNotFound", err)
-			}
-		}
-		return nil
 	})
 }
