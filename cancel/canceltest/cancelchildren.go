@@ -26,8 +26,8 @@ func eachChildCancel(ctx context.Context, h Harness, f func(ctx context.Context,
 		limit  int
 		askAll bool
 	}{{1, false}, {7, false}, {7, true}, {1000, true}} {
-		err := capable(ctx, h, childrenOfEveryKind(), func(repo cancel.ChildCanceller) error {
-			return f(ctx, repo, childrenOfEveryKind(), way.limit, way.askAll)
+		err := capable(ctx, h, h.childrenOfEveryKind(), func(repo cancel.ChildCanceller) error {
+			return f(ctx, repo, h.childrenOfEveryKind(), way.limit, way.askAll)
 		})
 		if err != nil {
 			return err

@@ -55,7 +55,7 @@ var triggers = map[lifecycle.State]lifecycle.Trigger{
 
 // life returns the changes, one after the other, by which a request is cancelled
 // and comes to its end.
-func life(r lifecycle.Request) []cancel.Change {
+func (h Harness) life(r lifecycle.Request) []cancel.Change {
 	if !r.Kind.HasChildren() && !lifecycle.Executes(r.Kind, r.State) {
 		return []cancel.Change{cancelled(r)}
 	}
@@ -69,9 +69,9 @@ func life(r lifecycle.Request) []cancel.Change {
 		add(checkIn(r, moment.Add(time.Microsecond)))
 		add(checkIn(r, moment.Add(24*time.Hour)))
 		if r.Kind.HasChildren() {
-			add(answered(r, lifecycle.StateSucceeded))
+			add(answered(r, h.fit().Outcome(lifecycle.StateSucceeded)))
 		} else {
-			add(ended(r, lifecycle.StateSucceeded))
+			add(ended(r, h.fit().Outcome(lifecycle.StateSucceeded)))
 			return changes
 		}
 	}
@@ -81,7 +81,7 @@ func life(r lifecycle.Request) []cancel.Change {
 
 // someChange returns a change that package cancel could make of r as it stands, if
 // there is any.
-func someChange(r lifecycle.Request) (cancel.Change, bool) {
+func (h Harness) someChange(r lifecycle.Request) (cancel.Change, bool) {
 	switch {
 	case lifecycle.Terminal.Has(r.State):
 		return cancel.Change{}, false
@@ -94,9 +94,9 @@ func someChange(r lifecycle.Request) (cancel.Change, bool) {
 	case r.Kind == lifecycle.KindParent:
 		return ended(r, lifecycle.StateCancelled), true
 	case r.Kind.HasChildren():
-		return answered(r, lifecycle.StateWarning), true
+		return answered(r, h.fit().Outcome(lifecycle.StateWarning)), true
 	default:
-		return ended(r, lifecycle.StateWarning), true
+		return ended(r, h.fit().Outcome(lifecycle.StateWarning)), true
 	}
 }
 

@@ -80,8 +80,8 @@ type check struct {
 }
 
 func contract() []check {
-	return slices.Concat(harnessChecks, getChecks, childrenChecks, applyChecks, applyConcurrentChecks, repositoryChecks,
-		causeChecks, listChecks, childChecks, cancelChecks)
+	return slices.Concat(harnessChecks, getChecks, childrenChecks, applyChecks, applyOldChecks, applyConcurrentChecks, repositoryChecks,
+		causeChecks, listChecks, childChecks, endParentChecks, submitChecks, unreadableChecks, cancelChecks)
 }
 
 // on runs the check. Its error is a *CheckError.

@@ -9,7 +9,6 @@ import (
 
 	"example.com/ess/cancel"
 	"example.com/ess/cancel/canceltest/internal/rows"
-	"example.com/ess/cancel/canceltest/internal/show"
 	"example.com/ess/lifecycle"
 )
 
@@ -17,10 +16,10 @@ var applyChecks = []check{
 	{
 		"Apply/MakesTheChange", "Apply writes State, Outcome and CheckedIn, and nothing else, of a request that is as Old says.",
 		func(ctx context.Context, h Harness) error {
-			all := lives()
+			all := h.lives()
 			return h.with(ctx, all, func(repo cancel.Repository) error {
 				for _, r := range all {
-					for _, ch := range life(r) {
+					for _, ch := range h.life(r) {
 						if err := made(ctx, repo, ch); err != nil {
 							return err
 						}
@@ -30,163 +29,47 @@ var applyChecks = []check{
 					}
 				}
 				for i, r := range all {
-					chs := life(r)
+					chs := h.life(r)
 					all[i] = chs[len(chs)-1].New()
 				}
 				return wantAll(ctx, repo, all)
 			})
 		},
 	}, {
-		"Apply/ComparesState", "Apply leaves a request alone whose State is not that of Old.",
+		"Apply/MadeMeansMatched", "Apply reports a change as made if the request is as Old says, also if nothing of it becomes different.",
 		func(ctx context.Context, h Harness) error {
-			return losers(ctx, h, func(add func(is, old lifecycle.Request)) {
-				leaf := request(0, 0, lifecycle.KindSingleton, lifecycle.StateWait)
-				for _, s := range []lifecycle.State{lifecycle.StateReady, lifecycle.StateRunning, lifecycle.StateCancelled, lifecycle.StateSucceeded, lifecycle.StateCancelling} {
-					is := leaf
-					is.State = s
-					add(is, leaf)
-				}
-				working := cancelling(request(0, 0, lifecycle.KindSingleton, lifecycle.StateRunning), moment)
-				for _, s := range []lifecycle.State{lifecycle.StateRunning, lifecycle.StateCancelled, lifecycle.StateError} {
-					is := working
-					is.State = s
-					add(is, working)
-				}
-			})
-		},
-	}, {
-		"Apply/ComparesOutcome", "Apply leaves a request alone whose Outcome is not that of Old.",
-		func(ctx context.Context, h Harness) error {
-			return losers(ctx, h, func(add func(is, old lifecycle.Request)) {
-				r := cancelling(request(0, 0, lifecycle.KindSubrequestParent, lifecycle.StateRunning), moment)
-				outcomes := append(slices.Collect(lifecycle.Outcomes.All()), 0)
-				for _, o := range outcomes {
-					for _, p := range outcomes {
-						if o != p {
-							is, old := r, r
-							is.Outcome, old.Outcome = o, p
-							add(is, old)
-						}
-					}
-				}
-			})
-		},
-	}, {
-		"Apply/ComparesCheckedIn", "Apply leaves a request alone whose CheckedIn is not that of Old, be it by a microsecond.",
-		func(ctx context.Context, h Harness) error {
-			return losers(ctx, h, func(add func(is, old lifecycle.Request)) {
-				r := request(0, 0, lifecycle.KindSingleton, lifecycle.StateRunning)
-				for _, d := range []time.Duration{time.Microsecond, -time.Microsecond, time.Millisecond, time.Second, -time.Hour} {
-					add(cancelling(r, moment), cancelling(r, moment.Add(d)))
-				}
-				add(cancelling(r, moment), cancelling(r, time.Time{}))
-				add(cancelling(r, time.Time{}), cancelling(r, moment))
-			})
-		},
-	}, {
-		"Apply/OldWithoutVersion", "Where Old.Version is empty, State, Outcome and CheckedIn decide, even in a store that keeps versions.",
-		func(ctx context.Context, h Harness) error {
-			all := everyRequest()
-			return h.with(ctx, all, func(repo cancel.Repository) error {
-				for _, r := range all[1:] {
-					ch, ok := someChange(r)
-					if !ok {
-						continue
-					}
-					if err := made(ctx, repo, ch); err != nil {
-						return err
-					}
-				}
-				return nil
-			})
-		},
-	}, {
-		"Apply/OldAsRead", "Old is a request as any method has returned it, with its Version if it has one.",
-		func(ctx context.Context, h Harness) error {
-			all := families()
-			return h.with(ctx, all, func(repo cancel.Repository) error {
-				got, err := repo.Get(ctx, 101)
-				if err != nil {
-					return err
-				}
-				got2, err := page(ctx, repo, all, cancel.ChildQuery{Parents: []lifecycle.ID{20}, States: lifecycle.Live, Limit: 1})
-				if err != nil {
-					return err
-				}
-				olds := append(got2, got)
-				if lister, ok := repo.(cancel.CancellingLister); ok {
-					if err := made(ctx, repo, toCancelling(all[0], moment)); err != nil {
-						return err
-					}
-					list, err := lister.ListCancelling(ctx, 0, 1)
-					if err != nil && !errors.Is(err, errors.ErrUnsupported) {
-						return err
-					}
-					for _, u := range list {
-						olds = append(olds, u.Request)
-					}
-				}
-				for _, old := range olds {
-					ch, _ := someChange(old)
-					if err := made(ctx, repo, ch); err != nil {
-						return err
-					}
-				}
-				return nil
-			})
-		},
-	}, {
-		"Apply/OldAsWritten", "Old is a request as Change.New returns it: writes follow each other without a read in between.",
-		func(ctx context.Context, h Harness) error {
-			r := request(1, 0, lifecycle.KindSubrequestParent, lifecycle.StateRunning)
+			r := cancelling(h.request(1, 0, lifecycle.KindSingleton, lifecycle.StateRunning), moment)
 			return h.with(ctx, []lifecycle.Request{r}, func(repo cancel.Repository) error {
-				old, err := repo.Get(ctx, 1)
-				if err != nil {
-					return err
-				}
-				for _, ch := range life(r) {
-					ch.Old = old
-					if err := made(ctx, repo, ch); err != nil {
-						return err
-					}
-					old = ch.New()
-				}
-				return wantGet(ctx, repo, old)
+				return errors.Join(made(ctx, repo, checkIn(r, r.CheckedIn)), made(ctx, repo, checkIn(r, r.CheckedIn)), wantGet(ctx, repo, r))
 			})
 		},
 	}, {
-		"Apply/OldOfAnEarlierRead", "Apply leaves a request alone that has changed since Old was read, however often; a Version changes with every write.",
+		"Apply/DeletedIsNoError", "A request that was deleted is left alone, and is not found: that is no error of Apply.",
 		func(ctx context.Context, h Harness) error {
-			r := request(1, 0, lifecycle.KindSubrequestParent, lifecycle.StateRunning)
-			return h.with(ctx, []lifecycle.Request{r}, func(repo cancel.Repository) error {
-				var reads []lifecycle.Request
-				for _, ch := range life(r) {
-					old, err := repo.Get(ctx, 1)
-					if err != nil {
-						return err
-					}
-					reads = append(reads, old)
-					ch.Old = old
-					if err := made(ctx, repo, ch); err != nil {
-						return err
-					}
-					for _, old := range reads {
-						late, ok := someChange(old)
-						if !ok {
-							continue
-						}
-						if err := notMade(ctx, repo, late, ch.New()); err != nil {
-							return err
-						}
-					}
+			all := h.families()
+			if h.Delete == nil {
+				return fmt.Errorf("%w: Harness.Delete is nil", errLacks)
+			}
+			return h.with(ctx, all, func(repo cancel.Repository) error {
+				if err := h.Delete(ctx, repo, []lifecycle.ID{3, 4}); err != nil {
+					return fmt.Errorf("Harness.Delete: %w", err)
 				}
-				return nil
+				gone := all[17]
+				gone.State = h.fit().State(lifecycle.StateWait)
+				if err := wantApply(ctx, repo, []cancel.Change{cancelled(gone), cancelled(all[4])}, []bool{false, true}); err != nil {
+					return err
+				}
+				if r, err := repo.Get(ctx, gone.ID); !errors.Is(err, cancel.ErrNotFound) {
+					return fmt.Errorf("Get(%d), which was deleted, returned %s and the error %w, want one matching cancel.ErrNotFound", gone.ID, showRow(r), err)
+				}
+				all[4] = cancelled(all[4]).New()
+				return wantAll(ctx, repo, slices.DeleteFunc(all, func(r lifecycle.Request) bool { return r.ID == 3 || r.ID == 4 }))
 			})
 		},
 	}, {
 		"Apply/GoneIsNoError", "A request that is gone is left alone: made is false for it, and that is no error.",
 		func(ctx context.Context, h Harness) error {
-			is := request(1, 0, lifecycle.KindSingleton, lifecycle.StateWait)
+			is := h.request(1, 0, lifecycle.KindSingleton, lifecycle.StateWait)
 			gone := is
 			gone.ID = 77
 			return h.with(ctx, []lifecycle.Request{is}, func(repo cancel.Repository) error {
@@ -204,7 +87,7 @@ var applyChecks = []check{
 		func(ctx context.Context, h Harness) error {
 			var all []lifecycle.Request
 			for id := lifecycle.ID(1); id <= 20; id++ {
-				all = append(all, request(id, 0, lifecycle.KindSingleton, lifecycle.StateRunning))
+				all = append(all, h.request(id, 0, lifecycle.KindSingleton, lifecycle.StateRunning))
 			}
 			return h.with(ctx, all, func(repo cancel.Repository) error {
 				var changes []cancel.Change
@@ -212,7 +95,7 @@ var applyChecks = []check{
 				for i, r := range slices.Backward(all) {
 					ok := i%3 != 1
 					if !ok {
-						r.State = lifecycle.StateWait // which it is not
+						r.State = h.fit().State(lifecycle.StateWait) // which it is not
 					}
 					if i%7 == 3 {
 						ok = false
@@ -235,22 +118,22 @@ var applyChecks = []check{
 	}, {
 		"Apply/Nothing", "Apply of no changes makes none, and is no error.",
 		func(ctx context.Context, h Harness) error {
-			return h.with(ctx, families(), func(repo cancel.Repository) error {
+			return h.with(ctx, h.families(), func(repo cancel.Repository) error {
 				if err := wantApply(ctx, repo, nil, nil); err != nil {
 					return err
 				}
 				if err := wantApply(ctx, repo, []cancel.Change{}, nil); err != nil {
 					return err
 				}
-				return wantAll(ctx, repo, families())
+				return wantAll(ctx, repo, h.families())
 			})
 		},
 	}, {
 		"Apply/ThousandChanges", "A batch may have a thousand changes.",
 		func(ctx context.Context, h Harness) error {
-			all := []lifecycle.Request{request(5000, 0, lifecycle.KindParent, lifecycle.StateRunning)}
+			all := []lifecycle.Request{h.request(5000, 0, lifecycle.KindParent, lifecycle.StateRunning)}
 			for id := lifecycle.ID(1); id <= 1000; id++ {
-				all = append(all, request(id, 5000, lifecycle.KindChild, lifecycle.StateWait))
+				all = append(all, h.request(id, 5000, lifecycle.KindChild, lifecycle.StateWait))
 			}
 			return h.with(ctx, all, func(repo cancel.Repository) error {
 				var changes []cancel.Change
@@ -271,12 +154,12 @@ var applyChecks = []check{
 		"Apply/ReadsSeeIt", "Reads see every write which finished before they began.",
 		func(ctx context.Context, h Harness) error {
 			all := []lifecycle.Request{
-				request(1, 0, lifecycle.KindParent, lifecycle.StateRunning),
-				request(2, 1, lifecycle.KindSubrequestParent, lifecycle.StateRunning),
-				request(3, 1, lifecycle.KindChild, lifecycle.StateRunning),
+				h.request(1, 0, lifecycle.KindParent, lifecycle.StateRunning),
+				h.request(2, 1, lifecycle.KindSubrequestParent, lifecycle.StateRunning),
+				h.request(3, 1, lifecycle.KindChild, lifecycle.StateRunning),
 			}
 			return h.with(ctx, all, func(repo cancel.Repository) error {
-				for _, ch := range life(all[1]) {
+				for _, ch := range h.life(all[1]) {
 					if err := made(ctx, repo, ch); err != nil {
 						return err
 					}
@@ -295,7 +178,7 @@ var applyChecks = []check{
 	}, {
 		"Apply/ContextDone", contextDone + " Nothing is known about the changes then, but a request is as it was or as it should be.",
 		func(ctx context.Context, h Harness) error {
-			r := families()[4]
+			r := h.families()[4]
 			return whenDone(ctx, h, func(done context.Context, repo cancel.Repository) error {
 				_, err := repo.Apply(done, []cancel.Change{cancelled(r)})
 				got, getErr := repo.Get(ctx, r.ID)
@@ -311,7 +194,7 @@ var applyChecks = []check{
 	}, {
 		"Apply/GivenSlices", "The slice of changes must not be changed, nor kept after the return.",
 		func(ctx context.Context, h Harness) error {
-			all := families()
+			all := h.families()
 			return h.with(ctx, all, func(repo cancel.Repository) error {
 				// In no order, and with a change behind the end that must stay.
 				memory := []cancel.Change{cancelled(all[9]), cancelled(all[6]), cancelled(all[12]), cancelled(all[4]), cancelled(all[5])}
@@ -323,7 +206,7 @@ var applyChecks = []check{
 					return fmt.Errorf("Apply changed the memory of the changes, or behind it: %v", memory)
 				}
 				for i, ch := range memory {
-					memory[i] = ended(ch.Old, lifecycle.StateError)
+					memory[i] = ended(ch.Old, h.fit().Outcome(lifecycle.StateError))
 					memory[i].Cause = cancel.Cause{Root: 666, Reason: "written after the return"}
 				}
 				for _, i := range []int{9, 6, 12, 4} {
@@ -341,7 +224,7 @@ var applyChecks = []check{
 	}, {
 		"Apply/ReturnedSlices", "The slice that Apply returns belongs to the caller.",
 		func(ctx context.Context, h Harness) error {
-			all := families()
+			all := h.families()
 			return h.with(ctx, all, func(repo cancel.Repository) error {
 				first, err := repo.Apply(ctx, []cancel.Change{cancelled(all[4]), cancelled(all[5])})
 				if err != nil {
@@ -361,33 +244,4 @@ var applyChecks = []check{
 			})
 		},
 	},
-}
-
-// losers checks that no change is made to a request that is not as Old says. It
-// tries them one by one and then all in one batch, among others that are made.
-func losers(ctx context.Context, h Harness, cases func(add func(is, old lifecycle.Request))) error {
-	var all []lifecycle.Request
-	var changes []cancel.Change
-	cases(func(is, old lifecycle.Request) {
-		is.ID = lifecycle.ID(len(all) + 1)
-		old.ID = is.ID
-		ch, _ := someChange(old)
-		all, changes = append(all, is), append(changes, ch)
-	})
-	return h.with(ctx, all, func(repo cancel.Repository) error {
-		var errs []error
-		for i, ch := range changes {
-			errs = append(errs, notMade(ctx, repo, ch, all[i]))
-		}
-		want := make([]bool, len(changes))
-		if err := show.Errors(append(errs, wantApply(ctx, repo, changes, want), wantAll(ctx, repo, all))); err != nil {
-			return err
-		}
-		for i := range changes {
-			if ch, ok := someChange(all[i]); ok && i%2 == 0 {
-				changes[i], want[i], all[i] = ch, true, ch.New()
-			}
-		}
-		return errors.Join(wantApply(ctx, repo, changes, want), wantAll(ctx, repo, all))
-	})
 }

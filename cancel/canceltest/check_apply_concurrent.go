@@ -23,7 +23,7 @@ var applyConcurrentChecks = []check{
 			const rounds, callers = 8, 16
 			var all []lifecycle.Request
 			for id := lifecycle.ID(1); id <= rounds; id++ {
-				all = append(all, request(id, 0, lifecycle.KindSingleton, lifecycle.StateRunning))
+				all = append(all, h.request(id, 0, lifecycle.KindSingleton, lifecycle.StateRunning))
 			}
 			return h.with(ctx, all, func(repo cancel.Repository) error {
 				for _, r := range all {
@@ -63,7 +63,7 @@ var applyConcurrentChecks = []check{
 			const rounds, callers, size = 3, 8, 40
 			var all []lifecycle.Request
 			for id := lifecycle.ID(1); id <= rounds*size; id++ {
-				all = append(all, request(id, 0, lifecycle.KindSingleton, lifecycle.StateWait))
+				all = append(all, h.request(id, 0, lifecycle.KindSingleton, lifecycle.StateWait))
 			}
 			return h.with(ctx, all, func(repo cancel.Repository) error {
 				for batch := range slices.Chunk(all, size) {
@@ -117,10 +117,10 @@ var applyConcurrentChecks = []check{
 			seen := map[lifecycle.ID][]lifecycle.Request{}
 			var steps [][]cancel.Change
 			for id := lifecycle.ID(1); id <= 8; id++ {
-				r := request(id, 0, lifecycle.KindSubrequestParent, lifecycle.StateRunning)
+				r := h.request(id, 0, lifecycle.KindSubrequestParent, lifecycle.StateRunning)
 				all = append(all, r)
 				seen[id] = []lifecycle.Request{r}
-				for i, ch := range life(r) {
+				for i, ch := range h.life(r) {
 					if i == len(steps) {
 						steps = append(steps, nil)
 					}
@@ -191,17 +191,17 @@ var applyConcurrentChecks = []check{
 			const callers = 8
 			var all []lifecycle.Request
 			for id := lifecycle.ID(1); id <= callers; id++ {
-				all = append(all, request(id, 0, lifecycle.KindSubrequestParent, lifecycle.StateRunning))
+				all = append(all, h.request(id, 0, lifecycle.KindSubrequestParent, lifecycle.StateRunning))
 			}
 			return h.with(ctx, all, func(repo cancel.Repository) error {
-				for step := range life(all[0]) {
+				for step := range h.life(all[0]) {
 					if err := together(ctx, callers, func(i int) error {
-						return made(ctx, repo, life(request(all[i].ID, 0, lifecycle.KindSubrequestParent, lifecycle.StateRunning))[step])
+						return made(ctx, repo, h.life(h.request(all[i].ID, 0, lifecycle.KindSubrequestParent, lifecycle.StateRunning))[step])
 					}); err != nil {
 						return err
 					}
 					for i, r := range all {
-						all[i] = life(request(r.ID, 0, r.Kind, lifecycle.StateRunning))[step].New()
+						all[i] = h.life(h.request(r.ID, 0, r.Kind, lifecycle.StateRunning))[step].New()
 					}
 					if err := together(ctx, callers, func(i int) error {
 						return errors.Join(

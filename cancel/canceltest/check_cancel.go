@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"example.com/ess/cancel"
 	"example.com/ess/cancel/memrepo"
+	esserrors "example.com/ess/errors"
 	"example.com/ess/lifecycle"
 )
 
@@ -22,7 +24,7 @@ var cancelChecks = []check{
 			for _, s := range []scenario{
 				{pageSize: 1, receipts: true}, {pageSize: 2}, {pageSize: 3, receipts: true}, {pageSize: 1000}, {pageSize: 1000, receipts: true},
 			} {
-				s.begin = everyTree()
+				s.begin = h.everyTree()
 				if err := s.run(ctx, h, []step{stepCancel(1)}); err != nil {
 					return err
 				}
@@ -32,7 +34,7 @@ var cancelChecks = []check{
 	}, {
 		"Cancel/Again", "A second cancel succeeds and changes nothing that is done.",
 		func(ctx context.Context, h Harness) error {
-			return scenario{begin: everyTree(), pageSize: 1000}.run(ctx, h, []step{stepCancel(1), stepCancel(1)})
+			return scenario{begin: h.everyTree(), pageSize: 1000}.run(ctx, h, []step{stepCancel(1), stepCancel(1)})
 		},
 	}, {
 		"Cancel/CapabilitiesHidden", "Without its capabilities a store does the same.",
@@ -46,23 +48,23 @@ var cancelChecks = []check{
 		"Cancel/Resumed", "What Fence leaves, or a cancel that was cut off, Resume brings to where Cancel would have come, and keeps the cause of the cancel.",
 		func(ctx context.Context, h Harness) error {
 			return errors.Join(
-				scenario{begin: everyTree(), pageSize: 1000}.run(ctx, h, resumeSteps()),
-				scenario{begin: forest(), pageSize: 2}.run(ctx, h, forestSteps()),
+				scenario{begin: h.everyTree(), pageSize: 1000}.run(ctx, h, resumeSteps()),
+				scenario{begin: h.forest(), pageSize: 2}.run(ctx, h, forestSteps()),
 			)
 		},
 	}, {
 		"Cancel/AnswersOfTheWork", "Acknowledge, CheckIn and Force do the same on every store, and fail in the same way.",
 		func(ctx context.Context, h Harness) error {
-			return scenario{begin: workingTree(), pageSize: 1000}.run(ctx, h, answerSteps())
+			return scenario{begin: h.workingTree(), pageSize: 1000}.run(ctx, h, h.answerSteps())
 		},
 	}, {
 		"Cancel/EveryWriteFollowsTheRules", "Terminal is final, changes follow the rules, a parent ends last, no child escapes: after every single write.",
 		func(ctx context.Context, h Harness) error {
-			return h.with(ctx, workingTree(), func(repo cancel.Repository) error {
+			return h.with(ctx, h.workingTree(), func(repo cancel.Repository) error {
 				w := &watched{Repository: repo}
 				now := moment
 				c := cancel.New(w, &cancel.Options{PageSize: 2, Now: func() time.Time { return now }})
-				for _, step := range answerSteps() {
+				for _, step := range h.answerSteps() {
 					now = now.Add(step.after)
 					_, _ = step.do(ctx, c, nil) // what it answers is another check's
 					snap, err := TakeSnapshot(ctx, repo)
@@ -75,6 +77,51 @@ var cancelChecks = []check{
 				}
 				return nil
 			})
+		},
+	}, {
+		"Cancel/AnyText", "A cancel takes place whatever bytes its actor and reason have; what is kept of them is what MaxActor and MaxReason say.",
+		func(ctx context.Context, h Harness) error {
+			texts := []string{"NUL \x00 in it", "not UTF-8: \xff\xfe\xc3", "line\r\nbreak\ttab\x1b[31m", strings.Repeat("1 MiB é ", 1<<17), "half \xe2\x82"}
+			var all []lifecycle.Request
+			for i := range texts {
+				all = append(all, h.request(lifecycle.ID(i+1), 0, lifecycle.KindSingleton, lifecycle.StateWait))
+			}
+			var mem memrepo.Repo
+			if err := mem.Insert(all...); err != nil {
+				return err
+			}
+			return h.with(ctx, all, func(repo cancel.Repository) error {
+				for i, text := range texts {
+					o := cancel.Order{ID: all[i].ID, Actor: text, Reason: text}
+					options := &cancel.Options{Now: func() time.Time { return moment }}
+					if _, err := cancel.New(repo, options).Cancel(ctx, o); err != nil {
+						return fmt.Errorf("the cancel by %.20q (%d bytes): %w", text, len(text), err)
+					}
+					_, err := cancel.New(&mem, options).Cancel(ctx, o)
+					cause, err2 := mem.Cause(ctx, o.ID)
+					if err := errors.Join(err, err2, wantState(ctx, repo, o.ID, lifecycle.StateCancelled), wantCause(ctx, repo, o.ID, cause)); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		},
+	}, {
+		"Cancel/DeletedMeanwhile", "Requests that are deleted as soon as they have ended, in the middle of a cancel, have ended: no error, and all others are cancelled.",
+		deletedMeanwhile,
+	}, {
+		"Cancel/WhileTheyChangeState", "A request that changes its state while it is cancelled, and stays live, does not escape.",
+		func(ctx context.Context, h Harness) error {
+			for _, view := range []func(cancel.Repository) cancel.Repository{func(repo cancel.Repository) cancel.Repository { return repo }, Plain} {
+				err := whileTheyChange(ctx, h, func(ctx context.Context, repo cancel.Repository) error {
+					_, err := cancel.New(view(repo), &cancel.Options{PageSize: 7, MaxAttempts: 400}).Cancel(ctx, order(1, nil))
+					return err
+				})
+				if err != nil {
+					return err
+				}
+			}
+			return nil
 		},
 	}, {
 		"Cancel/SixteenAtOnce", "Of sixteen who cancel one tree at once each gets a definite answer, and the tree comes to where one alone would have brought it.",
@@ -93,7 +140,7 @@ var cancelChecks = []check{
 
 // without runs scenarios on a view that has no capabilities.
 func without(ctx context.Context, h Harness, view func(cancel.Repository) cancel.Repository) error {
-	s := scenario{begin: everyTree(), pageSize: 100, view: view, needs: true}
+	s := scenario{begin: h.everyTree(), pageSize: 100, view: view, needs: true}
 	if err := s.run(ctx, h, []step{stepCancel(1)}); err != nil {
 		return err
 	}
@@ -144,9 +191,9 @@ func (w *watched) Apply(ctx context.Context, changes []cancel.Change) ([]bool, e
 
 func sixteenAtOnce(ctx context.Context, h Harness, view func(cancel.Repository) cancel.Repository) error {
 	const callers = 16
-	all := workingTree()
+	all := h.workingTree()
 	for id := lifecycle.ID(100); id < 140; id++ {
-		r := request(id, 2-id%2, lifecycle.KindChild, lifecycle.StateWait)
+		r := h.request(id, 2-id%2, lifecycle.KindChild, lifecycle.StateWait)
 		if id%5 == 0 {
 			r.State = lifecycle.StateRunning
 		}
@@ -189,11 +236,18 @@ func lastAnswersAtOnce(ctx context.Context, h Harness) error {
 	for i := range lifecycle.ID(trees) {
 		id := 10 * (i + 1)
 		all = append(all,
-			request(id, 0, lifecycle.KindParent, lifecycle.StateRunning),
-			request(id+1, id, lifecycle.KindSubrequestParent, lifecycle.StateRunning),
-			request(id+2, id+1, lifecycle.KindChild, lifecycle.StateRunning),
-			request(id+3, id, lifecycle.KindChild, lifecycle.StateRunning),
+			h.request(id, 0, lifecycle.KindParent, lifecycle.StateRunning),
+			h.request(id+1, id, lifecycle.KindSubrequestParent, lifecycle.StateRunning),
+			h.request(id+2, id+1, lifecycle.KindChild, lifecycle.StateRunning),
+			h.request(id+3, id, lifecycle.KindChild, lifecycle.StateRunning),
 		)
+	}
+	ended := h.fit().Outcome(lifecycle.StateSucceeded)
+	var work []lifecycle.ID // of the first tree, less 10
+	for i, r := range all[:4] {
+		if r.Kind.RunsWork() {
+			work = append(work, lifecycle.ID(i))
+		}
 	}
 	return h.with(ctx, all, func(repo cancel.Repository) error {
 		c := cancel.New(repo, &cancel.Options{Now: func() time.Time { return moment }})
@@ -203,21 +257,22 @@ func lastAnswersAtOnce(ctx context.Context, h Harness) error {
 			}
 			var mu sync.Mutex
 			var said []string
-			err := together(ctx, 3, func(i int) error {
-				result, err := c.Acknowledge(ctx, order(id+1+lifecycle.ID(i), nil), lifecycle.StateSucceeded)
+			err := together(ctx, len(work), func(i int) error {
+				result, err := c.Acknowledge(ctx, order(id+work[i], nil), ended)
 				mu.Lock()
 				defer mu.Unlock()
 				said = append(said, fmt.Sprintf("%v (%v)", result.Root, result.Counts))
 				return err
 			})
-			if err != nil {
-				return fmt.Errorf("the work of requests %d, %d and %d acknowledged at once: %w", id+1, id+2, id+3, err)
+			for i := range lifecycle.ID(4) {
+				want := lifecycle.StateCancelled
+				if slices.Contains(work, i) {
+					want = ended
+				}
+				err = errors.Join(err, wantState(ctx, repo, id+i, want))
 			}
-			if err := errors.Join(
-				wantState(ctx, repo, id, lifecycle.StateCancelled), wantState(ctx, repo, id+1, lifecycle.StateSucceeded),
-				wantState(ctx, repo, id+2, lifecycle.StateSucceeded), wantState(ctx, repo, id+3, lifecycle.StateSucceeded),
-			); err != nil {
-				return fmt.Errorf("the work of requests %d, %d and %d acknowledged at once and was told %q: %w", id+1, id+2, id+3, said, err)
+			if err != nil {
+				return fmt.Errorf("the work of request %d and of those below it acknowledged at once and was told %q: %w", id, said, err)
 			}
 		}
 		snap, err := TakeSnapshot(ctx, repo)
@@ -237,4 +292,61 @@ func wantState(ctx context.Context, repo cancel.Repository, id lifecycle.ID, wan
 		return fmt.Errorf("there is %s, want %v", showRow(r), want)
 	}
 	return nil
+}
+
+// A deleter deletes every request that it has ended.
+type deleter struct {
+	cancel.Repository
+	delete func(ctx context.Context, ids []lifecycle.ID) error
+}
+
+func (d deleter) Apply(ctx context.Context, changes []cancel.Change) ([]bool, error) {
+	made, err := d.Repository.Apply(ctx, changes)
+	if err != nil {
+		return nil, err
+	}
+	var ended []lifecycle.ID
+	for i, ok := range made {
+		if ok && lifecycle.Terminal.Has(changes[i].State) {
+			ended = append(ended, changes[i].Old.ID)
+		}
+	}
+	if len(ended) == 0 {
+		return made, nil
+	}
+	return made, d.delete(ctx, ended)
+}
+
+func deletedMeanwhile(ctx context.Context, h Harness) error {
+	if h.Delete == nil {
+		return fmt.Errorf("%w: Harness.Delete is nil", errLacks)
+	}
+	all := h.workingTree()
+	return h.with(ctx, all, func(repo cancel.Repository) error {
+		d := deleter{repo, func(ctx context.Context, ids []lifecycle.ID) error { return h.Delete(ctx, repo, ids) }}
+		c := cancel.New(d, &cancel.Options{PageSize: 2})
+		if _, err := c.Cancel(ctx, order(1, nil)); err != nil {
+			return err
+		}
+		for _, r := range all[:6] {
+			if !r.Kind.RunsWork() {
+				continue
+			}
+			_, err := c.Acknowledge(ctx, order(r.ID, nil), lifecycle.StateCancelled)
+			if err != nil && !errors.Is(err, esserrors.CodeNotFound) {
+				return err
+			}
+		}
+		if _, err := c.Resume(ctx, nil); err != nil {
+			return fmt.Errorf("resume: %w", err)
+		}
+		snap, err := TakeSnapshot(ctx, repo)
+		if err != nil {
+			return err
+		}
+		if left := append(snap.Below(1), snap[1]); left[0].ID != 0 {
+			return fmt.Errorf("when all had ended, and what had ended was deleted, there is still %s", showRow(left[0]))
+		}
+		return nil
+	})
 }

@@ -60,7 +60,7 @@ var childChecks = []check{
 	}, {
 		"CancelChildren/OnlyTheChildrenAskedFor", "CancelChildren considers the children that Children would return for c.Query, and no others.",
 		func(ctx context.Context, h Harness) error {
-			all := families()
+			all := h.families()
 			return capable(ctx, h, all, func(repo cancel.ChildCanceller) error {
 				q := cancel.ChildQuery{Parents: []lifecycle.ID{10, 30}, States: lifecycle.Live, After: cancel.Cursor{Parent: 10, ID: 104}, Limit: 4}
 				page, err := repo.CancelChildren(ctx, cancel.ChildCancel{Query: q, Cause: why, All: true})
@@ -81,7 +81,7 @@ var childChecks = []check{
 	}, {
 		"CancelChildren/KeepsTheCause", "CancelChildren keeps the cause with every child that it changes, and with no other.",
 		func(ctx context.Context, h Harness) error {
-			all := childrenOfEveryKind()
+			all := h.childrenOfEveryKind()
 			return capable(ctx, h, all, func(repo cancel.ChildCanceller) error {
 				reader, ok := repo.(cancel.CauseReader)
 				if !ok {
@@ -109,9 +109,29 @@ var childChecks = []check{
 		"CancelChildren/OneOfManyWins", "Each child is changed atomically: of many who cancel the same children at once, one tells of each. " + concurrently,
 		childrenCancelledByMany,
 	}, {
+		"CancelChildren/WhileTheyChangeState", "A child that changes its state meanwhile, and stays live, is cancelled all the same.",
+		func(ctx context.Context, h Harness) error {
+			return capable(ctx, h, nil, func(cancel.ChildCanceller) error {
+				return whileTheyChange(ctx, h, func(ctx context.Context, repo cancel.Repository) error {
+					if err := made(ctx, repo, toCancelling(h.request(1, 0, lifecycle.KindParent, lifecycle.StateRunning), moment)); err != nil {
+						return err
+					}
+					c := cancel.ChildCancel{Query: cancel.ChildQuery{Parents: []lifecycle.ID{1}, States: lifecycle.Live, Limit: 7}, Cause: why}
+					for range changing + 1 {
+						page, err := repo.(cancel.ChildCanceller).CancelChildren(ctx, c)
+						if err != nil || !page.More {
+							return err
+						}
+						c.Query.After = page.Last
+					}
+					return nil
+				})
+			})
+		},
+	}, {
 		"CancelChildren/GivenSlices", "The slice of parents must not be changed, nor kept after the return.",
 		func(ctx context.Context, h Harness) error {
-			all := families()
+			all := h.families()
 			return capable(ctx, h, all, func(repo cancel.ChildCanceller) error {
 				memory := []lifecycle.ID{10, 20, 30, -1}
 				c := cancel.ChildCancel{Query: cancel.ChildQuery{Parents: memory[:2], States: lifecycle.Live, Limit: 2}, Cause: why, All: true}
@@ -150,7 +170,7 @@ var childChecks = []check{
 	}, {
 		"CancelChildren/ReturnedSlices", "The slice of changes that CancelChildren returns belongs to the caller.",
 		func(ctx context.Context, h Harness) error {
-			all := childrenOfEveryKind()
+			all := h.childrenOfEveryKind()
 			return capable(ctx, h, all, func(repo cancel.ChildCanceller) error {
 				c := cancel.ChildCancel{Query: childQuery(5), Cause: why, All: true}
 				first, err := repo.CancelChildren(ctx, c)
@@ -182,7 +202,7 @@ var childChecks = []check{
 	}, {
 		"CancelChildren/DeclineChangesNothing", "An error matching errors.ErrUnsupported declines, and has changed nothing.",
 		func(ctx context.Context, h Harness) error {
-			all := families()
+			all := h.families()
 			return capable(ctx, h, all, func(repo cancel.ChildCanceller) error {
 				q := cancel.ChildQuery{Parents: []lifecycle.ID{10, 20, 30}, States: lifecycle.Live, Limit: 100}
 				_, err := repo.CancelChildren(ctx, cancel.ChildCancel{Query: q, Cause: why})
@@ -204,7 +224,7 @@ var childChecks = []check{
 					if errors.Is(err, errors.ErrUnsupported) {
 						return err
 					}
-					for _, r := range answer(families(), q) {
+					for _, r := range answer(h.families(), q) {
 						got, err := repo.Get(ctx, r.ID)
 						if err != nil {
 							return err
@@ -225,9 +245,9 @@ var childChecks = []check{
 func childrenCancelledByMany(ctx context.Context, h Harness) error {
 	const callers, children = 8, 60
 	for _, askAll := range []bool{false, true} {
-		all := []lifecycle.Request{request(1, 0, lifecycle.KindParent, lifecycle.StateCancelling)}
+		all := []lifecycle.Request{h.request(1, 0, lifecycle.KindParent, lifecycle.StateCancelling)}
 		for id := lifecycle.ID(2); id < 2+children; id++ {
-			r := request(id, 1, lifecycle.KindChild, lifecycle.StateWait)
+			r := h.request(id, 1, lifecycle.KindChild, lifecycle.StateWait)
 			if id%3 == 0 {
 				r.State = lifecycle.StateRunning
 			}

@@ -16,19 +16,23 @@ import (
 
 var causeChecks = []check{
 	{
-		"Cause/OfTheFirstChange", "Cause returns the Cause of the first change that was made to the request.",
+		"Cause/OfTheFirstCancel", "Cause returns the Cause of the first change with TriggerCancel that was made to the request, whatever came before and after it.",
 		func(ctx context.Context, h Harness) error {
-			r := request(1, 0, lifecycle.KindSubrequestParent, lifecycle.StateRunning)
+			r := h.request(1, 0, lifecycle.KindSubrequestParent, lifecycle.StateReady)
 			return capable(ctx, h, []lifecycle.Request{r}, func(repo cancel.CauseReader) error {
-				for i, ch := range life(r) {
+				start := cancel.Change{Old: r, Trigger: lifecycle.TriggerStart, State: lifecycle.StateRunning}
+				want := cancel.Cause{}
+				for i, ch := range append([]cancel.Change{start}, h.life(start.New())...) {
+					ch.Cause = why
 					ch.Cause.Reason = fmt.Sprintf("change %d", i+1)
 					ch.Cause.Root = lifecycle.ID(i + 1)
 					if err := made(ctx, repo, ch); err != nil {
 						return err
 					}
-					first := why
-					first.Reason = "change 1"
-					if err := wantCause(ctx, repo, 1, first); err != nil {
+					if ch.Trigger == lifecycle.TriggerCancel {
+						want = ch.Cause
+					}
+					if err := wantCause(ctx, repo, 1, want); err != nil {
 						return fmt.Errorf("after %d changes: %w", i+1, err)
 					}
 				}
@@ -38,11 +42,11 @@ var causeChecks = []check{
 	}, {
 		"Cause/ZeroIfNone", "Cause returns the zero Cause if no change was made to the request; one that was not made has none.",
 		func(ctx context.Context, h Harness) error {
-			all := everyRequest()
+			all := h.everyRequest()
 			return capable(ctx, h, all, func(repo cancel.CauseReader) error {
 				leaf := all[2]
 				stale := leaf
-				stale.State = lifecycle.StateHold
+				stale.State = lifecycle.StateRunning
 				if err := notMade(ctx, repo, cancelled(stale), leaf); err != nil {
 					return err
 				}
@@ -57,7 +61,7 @@ var causeChecks = []check{
 	}, {
 		"Cause/NotFound", "Cause returns an error matching ErrNotFound for an id that no request has.",
 		func(ctx context.Context, h Harness) error {
-			return capable(ctx, h, families(), func(repo cancel.CauseReader) error {
+			return capable(ctx, h, h.families(), func(repo cancel.CauseReader) error {
 				for _, id := range []lifecycle.ID{5, math.MaxInt64} {
 					cause, err := repo.Cause(ctx, id)
 					if errors.Is(err, errors.ErrUnsupported) {
@@ -71,12 +75,12 @@ var causeChecks = []check{
 			})
 		},
 	}, {
-		"Cause/KeepsTheWords", "Root, Actor, Reason and Time are kept as they are: any text, and the time to the microsecond.",
+		"Cause/KeepsTheWords", "Root, Actor, Reason and Time are kept as they are: any text of MaxActor or MaxReason bytes, and the time to the microsecond.",
 		func(ctx context.Context, h Harness) error {
 			causes := oddCauses()
 			var all []lifecycle.Request
 			for id := range causes {
-				all = append(all, request(lifecycle.ID(id+1), 0, lifecycle.KindSingleton, lifecycle.StateWait))
+				all = append(all, h.request(lifecycle.ID(id+1), 0, lifecycle.KindSingleton, lifecycle.StateWait))
 			}
 			return capable(ctx, h, all, func(repo cancel.CauseReader) error {
 				var changes []cancel.Change
@@ -112,11 +116,12 @@ var causeChecks = []check{
 func oddCauses() []cancel.Cause {
 	var causes []cancel.Cause
 	for i, text := range []string{
-		"", "plain", "it's \"quoted\" `thrice`", `back\slash %s %% $1 ? :name`, "line\nbreak\ttab\r\n", " spaces around  ",
-		"ünïcödé 日本語 العربية 🙂 e\u0301", "'; DROP TABLE request; --", "{\"json\": [null]} <xml/> a,b;c|d", "NULL", "0", strings.Repeat("long é ", 1250),
+		"", "plain", "it's \"quoted\" `thrice`", `back\slash %s %% $1 ? :name`, " spaces around  ", strings.Repeat("é", cancel.MaxActor/2),
+		"ünïcödé 日本語 العربية 🙂 e\u0301", "'; DROP TABLE request; --", "{\"json\": [null]} <xml/> a,b;c|d", "NULL", "0", strings.Repeat("x", cancel.MaxActor),
 	} {
+		long := strings.Repeat("long é ", cancel.MaxReason/8)
 		causes = append(causes,
-			cancel.Cause{Root: lifecycle.ID(i + 1), Actor: text, Reason: "reason", Time: moment.Add(time.Duration(i) * time.Microsecond)},
+			cancel.Cause{Root: lifecycle.ID(i + 1), Actor: text, Reason: long, Time: moment.Add(time.Duration(i) * time.Microsecond)},
 			cancel.Cause{Root: math.MaxInt64 - lifecycle.ID(i), Actor: "actor", Reason: text, Time: moment.Add(time.Duration(i) * 999 * time.Hour)},
 		)
 	}

@@ -17,7 +17,7 @@ var childrenChecks = []check{
 	{
 		"Children/OfTheParents", "Children returns the requests whose Parent is in q.Parents, and no others; a parent may have none, or not exist.",
 		func(ctx context.Context, h Harness) error {
-			return eachQuery(ctx, h, families(), func(yield func(cancel.ChildQuery)) {
+			return eachQuery(ctx, h, h.families(), func(yield func(cancel.ChildQuery)) {
 				for _, parents := range [][]lifecycle.ID{{10}, {20}, {30}, {40}, {50}, {10, 30}, {20, 50}, {10, 20, 30, 40, 50}, {40, 50}, {101}} {
 					yield(cancel.ChildQuery{Parents: parents, States: anyState, Limit: 100})
 				}
@@ -26,7 +26,7 @@ var childrenChecks = []check{
 	}, {
 		"Children/WithoutParent", "Parent 0 stands for the requests that have no parent.",
 		func(ctx context.Context, h Harness) error {
-			return eachQuery(ctx, h, families(), func(yield func(cancel.ChildQuery)) {
+			return eachQuery(ctx, h, h.families(), func(yield func(cancel.ChildQuery)) {
 				for _, parents := range [][]lifecycle.ID{{0}, {0, 10}, {0, 10, 20, 30, 40}} {
 					yield(cancel.ChildQuery{Parents: parents, States: anyState, Limit: 100})
 					yield(cancel.ChildQuery{Parents: parents, States: anyState, Limit: 100, After: cancel.Cursor{ID: 20}})
@@ -37,7 +37,7 @@ var childrenChecks = []check{
 	}, {
 		"Children/InTheStates", "Children returns the requests whose State is in q.States, and no others.",
 		func(ctx context.Context, h Harness) error {
-			return eachQuery(ctx, h, everyRequest(), func(yield func(cancel.ChildQuery)) {
+			return eachQuery(ctx, h, h.everyRequest(), func(yield func(cancel.ChildQuery)) {
 				sets := []lifecycle.StateSet{lifecycle.Live, lifecycle.Terminal, anyState, lifecycle.Pending, lifecycle.Executing}
 				for s := range lifecycle.States() {
 					sets = append(sets, lifecycle.SetOf(s))
@@ -50,13 +50,13 @@ var childrenChecks = []check{
 	}, {
 		"Children/ReturnsTheRequests", "Children returns the same of a request as Get: parent, kind, state, outcome, and the check-in to the microsecond.",
 		func(ctx context.Context, h Harness) error {
-			all := everyRequest()
+			all := h.everyRequest()
 			return h.with(ctx, all, func(repo cancel.Repository) error { return wantAll(ctx, repo, all) })
 		},
 	}, {
 		"Children/OrderedByParentAndID", "Children returns the requests ordered by Parent and then by ID, whatever the order in which they came.",
 		func(ctx context.Context, h Harness) error {
-			return eachQuery(ctx, h, families(), func(yield func(cancel.ChildQuery)) {
+			return eachQuery(ctx, h, h.families(), func(yield func(cancel.ChildQuery)) {
 				for limit := 1; limit <= 12; limit++ {
 					yield(cancel.ChildQuery{Parents: []lifecycle.ID{10, 20, 30}, States: lifecycle.Live, Limit: limit})
 				}
@@ -65,7 +65,7 @@ var childrenChecks = []check{
 	}, {
 		"Children/AtMostLimit", "Children returns at most q.Limit requests; it may return fewer, but only an empty page says that there are none left.",
 		func(ctx context.Context, h Harness) error {
-			all := families()
+			all := h.families()
 			return h.with(ctx, all, func(repo cancel.Repository) error {
 				for limit := 1; limit <= 12; limit++ {
 					q := cancel.ChildQuery{Parents: []lifecycle.ID{10, 20, 30, 40}, States: lifecycle.Live, Limit: limit}
@@ -79,7 +79,7 @@ var childrenChecks = []check{
 	}, {
 		"Children/AfterTheCursor", "Children begins after q.After, a position by Parent and then by ID at which there need not be a request.",
 		func(ctx context.Context, h Harness) error {
-			return eachQuery(ctx, h, families(), func(yield func(cancel.ChildQuery)) {
+			return eachQuery(ctx, h, h.families(), func(yield func(cancel.ChildQuery)) {
 				for _, parent := range []lifecycle.ID{0, 5, 10, 15, 20, 30, 35, math.MaxInt64} {
 					for _, id := range []lifecycle.ID{0, 2, 104, 106, 112, math.MaxInt64} {
 						yield(cancel.ChildQuery{Parents: []lifecycle.ID{10, 20, 30}, States: lifecycle.Live, After: cancel.Cursor{Parent: parent, ID: id}, Limit: 4})
@@ -90,9 +90,9 @@ var childrenChecks = []check{
 	}, {
 		"Children/ManyPages", "Pages of a thousand requests, one after the other, return every request once.",
 		func(ctx context.Context, h Harness) error {
-			all := []lifecycle.Request{request(1, 0, lifecycle.KindParent, lifecycle.StateRunning)}
+			all := []lifecycle.Request{h.request(1, 0, lifecycle.KindParent, lifecycle.StateRunning)}
 			for id := lifecycle.ID(2); id <= 1302; id++ {
-				all = append(all, request(id, 1, lifecycle.KindChild, lifecycle.StateWait))
+				all = append(all, h.request(id, 1, lifecycle.KindChild, lifecycle.StateWait))
 			}
 			return h.with(ctx, all, func(repo cancel.Repository) error {
 				return wantSeries(ctx, repo, all, cancel.ChildQuery{Parents: []lifecycle.ID{1}, States: lifecycle.Live, Limit: 1000}, nil)
@@ -101,7 +101,7 @@ var childrenChecks = []check{
 	}, {
 		"Children/ManyParents", "A query may have a thousand parents.",
 		func(ctx context.Context, h Harness) error {
-			all, parents := thousand()
+			all, parents := h.thousand()
 			return h.with(ctx, all, func(repo cancel.Repository) error {
 				return wantSeries(ctx, repo, all, cancel.ChildQuery{Parents: parents, States: lifecycle.Live, Limit: 1000}, nil)
 			})
@@ -110,9 +110,31 @@ var childrenChecks = []check{
 		"Children/WhileOthersChange", "A request that is there, and in q.States, during the whole of a series of calls is returned once in it, whatever comes, goes or changes meanwhile.",
 		seriesWhileOthersChange,
 	}, {
+		"Children/WhileTheyChangeState", "A request that changes its state meanwhile, and is in q.States all the time, is returned once in a series of calls.",
+		func(ctx context.Context, h Harness) error {
+			return whileTheyChange(ctx, h, func(ctx context.Context, repo cancel.Repository) error {
+				for range 8 {
+					q := cancel.ChildQuery{Parents: []lifecycle.ID{1}, States: lifecycle.Live, Limit: 7}
+					seen := map[lifecycle.ID]int{}
+					for r, err := range cancel.Children(ctx, repo, q) {
+						if err != nil {
+							return err
+						}
+						seen[r.ID]++
+					}
+					for id := lifecycle.ID(2); id < 2+changing; id++ {
+						if seen[id] != 1 {
+							return fmt.Errorf("%s and the pages after it returned request %d %d times, which went from one live state to another and back meanwhile", showQuery(q), id, seen[id])
+						}
+					}
+				}
+				return nil
+			})
+		},
+	}, {
 		"Children/NothingStaysOpen", "Nothing stays open between calls: a series that is broken off holds nothing up.",
 		func(ctx context.Context, h Harness) error {
-			all := families()
+			all := h.families()
 			return h.with(ctx, all, func(repo cancel.Repository) error {
 				for range 40 {
 					if _, err := repo.Children(ctx, cancel.ChildQuery{Parents: []lifecycle.ID{10, 20, 30}, States: lifecycle.Live, Limit: 1}); err != nil {
@@ -141,7 +163,7 @@ var childrenChecks = []check{
 	}, {
 		"Children/GivenSlices", "The slice of parents must not be changed, nor kept after the return.",
 		func(ctx context.Context, h Harness) error {
-			all := families()
+			all := h.families()
 			return h.with(ctx, all, func(repo cancel.Repository) error {
 				memory := []lifecycle.ID{10, 20, 30, -1}
 				q := cancel.ChildQuery{Parents: memory[:2], States: lifecycle.Live, Limit: 100}
@@ -161,7 +183,7 @@ var childrenChecks = []check{
 	}, {
 		"Children/ReturnedSlices", "The slice that Children returns belongs to the caller.",
 		func(ctx context.Context, h Harness) error {
-			all := families()
+			all := h.families()
 			return h.with(ctx, all, func(repo cancel.Repository) error {
 				q := cancel.ChildQuery{Parents: []lifecycle.ID{10, 20, 30}, States: lifecycle.Live, Limit: 4}
 				first, err := repo.Children(ctx, q)
@@ -301,14 +323,14 @@ func showQuery(q cancel.ChildQuery) string {
 
 func seriesWhileOthersChange(ctx context.Context, h Harness) error {
 	all := []lifecycle.Request{
-		request(1, 0, lifecycle.KindParent, lifecycle.StateRunning),
-		request(2, 0, lifecycle.KindParent, lifecycle.StateRunning),
+		h.request(1, 0, lifecycle.KindParent, lifecycle.StateRunning),
+		h.request(2, 0, lifecycle.KindParent, lifecycle.StateRunning),
 	}
 	for id := lifecycle.ID(10); id < 34; id++ {
-		all = append(all, request(2*id, 1+id%2, lifecycle.KindChild, lifecycle.StateWait))
+		all = append(all, h.request(2*id, 1+id%2, lifecycle.KindChild, lifecycle.StateWait))
 	}
 	return h.with(ctx, all, func(repo cancel.Repository) error {
-		q := cancel.ChildQuery{Parents: []lifecycle.ID{1, 2}, States: lifecycle.SetOf(lifecycle.StateWait), Limit: 5}
+		q := cancel.ChildQuery{Parents: []lifecycle.ID{1, 2}, States: lifecycle.SetOf(h.fit().State(lifecycle.StateWait)), Limit: 5}
 		todo := answer(all, q)
 		// After each page a request before the position, the one at it and one
 		// behind it leave, and others come.
@@ -327,8 +349,8 @@ func seriesWhileOthersChange(ctx context.Context, h Harness) error {
 			}
 			if h.Insert != nil && pages <= 4 { // later ones would come as fast as they are read
 				fresh := []lifecycle.Request{
-					request(lifecycle.ID(2*pages+1), 1, lifecycle.KindChild, lifecycle.StateWait),
-					request(lifecycle.ID(100+pages), 2, lifecycle.KindChild, lifecycle.StateWait),
+					h.request(lifecycle.ID(2*pages+1), 1, lifecycle.KindChild, lifecycle.StateWait),
+					h.request(lifecycle.ID(100+pages), 2, lifecycle.KindChild, lifecycle.StateWait),
 				}
 				if err := h.Insert(ctx, repo, fresh); err != nil {
 					return nil, fmt.Errorf("Harness.Insert: %w", err)

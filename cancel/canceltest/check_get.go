@@ -17,7 +17,7 @@ var getChecks = []check{
 	{
 		"Get/ReturnsTheRequest", "Get returns the request as it is stored: parent, kind, state, outcome, and the check-in to the microsecond.",
 		func(ctx context.Context, h Harness) error {
-			all := everyRequest()
+			all := h.everyRequest()
 			return h.with(ctx, all, func(repo cancel.Repository) error {
 				var errs []error
 				for _, want := range all {
@@ -29,7 +29,7 @@ var getChecks = []check{
 	}, {
 		"Get/NotFound", "Get returns an error matching ErrNotFound for an id that no request has.",
 		func(ctx context.Context, h Harness) error {
-			return h.with(ctx, families(), func(repo cancel.Repository) error {
+			return h.with(ctx, h.families(), func(repo cancel.Repository) error {
 				var errs []error
 				for _, id := range []lifecycle.ID{5, 11, 1 << 40, math.MaxInt64} {
 					r, err := repo.Get(ctx, id)
@@ -47,10 +47,10 @@ var getChecks = []check{
 			// 100 come in another order as texts.
 			ids := []lifecycle.ID{9, 10, 99, 100, 1<<31 + 1, 1<<53 + 1, 1<<53 + 2, math.MaxInt64 - 1, math.MaxInt64}
 			parent := ids[7]
-			all := []lifecycle.Request{request(parent, 0, lifecycle.KindParent, lifecycle.StateRunning)}
+			all := []lifecycle.Request{h.request(parent, 0, lifecycle.KindParent, lifecycle.StateRunning)}
 			for _, id := range slices.Backward(ids) {
 				if id != parent {
-					all = append(all, request(id, parent, lifecycle.KindChild, lifecycle.StateReady))
+					all = append(all, h.request(id, parent, lifecycle.KindChild, lifecycle.StateReady))
 				}
 			}
 			return h.with(ctx, all, func(repo cancel.Repository) error {

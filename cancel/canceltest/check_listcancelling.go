@@ -18,9 +18,9 @@ var listChecks = []check{
 	{
 		"ListCancelling/OnlyCancelling", "ListCancelling returns the requests in CANCELLING, at any depth and of any kind, and no others, ordered by ID.",
 		func(ctx context.Context, h Harness) error {
-			all := append(everyRequest(), request(1000, 900, lifecycle.KindChild, lifecycle.StateCancelling), request(20, 900, lifecycle.KindChild, lifecycle.StateCancelling))
+			all := append(h.everyRequest(), h.request(1000, 900, lifecycle.KindChild, lifecycle.StateCancelling), h.request(20, 900, lifecycle.KindChild, lifecycle.StateCancelling))
 			all[len(all)-2].CheckedIn = moment
-			all = slices.Insert(all, len(all)-2, request(900, 0, lifecycle.KindParent, lifecycle.StateRunning))
+			all = slices.Insert(all, len(all)-2, h.request(900, 0, lifecycle.KindParent, lifecycle.StateRunning))
 			all = slices.DeleteFunc(all, func(r lifecycle.Request) bool { return r.ID == 20 && r.Parent == 1 })
 			return capable(ctx, h, all, func(repo cancel.CancellingLister) error {
 				return wantList(ctx, repo, all, 0, 1000)
@@ -29,7 +29,7 @@ var listChecks = []check{
 	}, {
 		"ListCancelling/AfterAndLimit", "ListCancelling returns requests whose ID is greater than after, at most limit of them; only an empty page says that there are none left.",
 		func(ctx context.Context, h Harness) error {
-			all := everyRequest()
+			all := h.everyRequest()
 			return capable(ctx, h, all, func(repo cancel.CancellingLister) error {
 				var errs []error
 				for _, limit := range []int{1, 2, 5, 1000} {
@@ -46,10 +46,10 @@ var listChecks = []check{
 	}, {
 		"ListCancelling/SeesWrites", "Reads see every write which finished before they began: ListCancelling, too.",
 		func(ctx context.Context, h Harness) error {
-			all := lives()
+			all := h.lives()
 			return capable(ctx, h, all, func(repo cancel.CancellingLister) error {
 				for i, r := range all {
-					for _, ch := range life(r) {
+					for _, ch := range h.life(r) {
 						if err := made(ctx, repo, ch); err != nil {
 							return err
 						}
@@ -65,11 +65,11 @@ var listChecks = []check{
 	}, {
 		"ListCancelling/WithCauses", "ListCancelling returns each request with what Cause says of it.",
 		func(ctx context.Context, h Harness) error {
-			all := everyRequest()
+			all := h.everyRequest()
 			return capable(ctx, h, all, func(repo cancel.CancellingLister) error {
 				causes := oddCauses()
 				for i, r := range all[1 : 1+len(causes)] {
-					if ch, ok := someChange(r); ok {
+					if ch, ok := h.someChange(r); ok {
 						ch.Cause = causes[i]
 						if err := made(ctx, repo, ch); err != nil {
 							return err
@@ -103,7 +103,7 @@ var listChecks = []check{
 	}, {
 		"ListCancelling/ReturnedSlices", "The slice that ListCancelling returns belongs to the caller.",
 		func(ctx context.Context, h Harness) error {
-			all := everyRequest()
+			all := h.everyRequest()
 			return capable(ctx, h, all, func(repo cancel.CancellingLister) error {
 				first, err := repo.ListCancelling(ctx, 0, 3)
 				if err != nil {

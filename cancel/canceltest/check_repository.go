@@ -28,7 +28,7 @@ var repositoryChecks = []check{
 // its own, and all together the children of one parent.
 func allMethodsAtOnce(ctx context.Context, h Harness) error {
 	const callers = 6
-	all := families()
+	all := h.families()
 	return h.with(ctx, all, func(repo cancel.Repository) error {
 		children, _ := repo.(cancel.ChildCanceller)
 		lister, _ := repo.(cancel.CancellingLister)
@@ -79,7 +79,7 @@ func allMethodsAtOnce(ctx context.Context, h Harness) error {
 
 // contextEndsMeanwhile ends contexts at moments spread over the time that a call takes.
 func contextEndsMeanwhile(ctx context.Context, h Harness) error {
-	all := families()
+	all := h.families()
 	leaves := all[4:16]
 	return h.with(ctx, all, func(repo cancel.Repository) error {
 		calls := []struct {

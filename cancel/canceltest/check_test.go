@@ -13,25 +13,15 @@ import (
 
 	"example.com/ess/cancel"
 	"example.com/ess/cancel/canceltest"
-	"example.com/ess/cancel/memrepo"
 	"example.com/ess/lifecycle"
 )
 
-func memory() canceltest.Harness {
-	return canceltest.Harness{
-		New: func(_ context.Context, requests []lifecycle.Request) (cancel.Repository, error) {
-			repo := new(memrepo.Repo)
-			return repo, repo.Insert(requests...)
-		},
-		Insert: func(_ context.Context, repo cancel.Repository, requests []lifecycle.Request) error {
-			return repo.(*memrepo.Repo).Insert(requests...)
-		},
-	}
-}
+// inMemory returns the harness of a store that can do everything.
+func inMemory() canceltest.Harness { return harness(func(*store) {}) }
 
 func TestRun(t *testing.T) {
 	t.Parallel()
-	canceltest.Run(t, memory())
+	canceltest.Run(t, inMemory())
 }
 
 // Stores that differ in what they may differ in are right.
@@ -41,7 +31,7 @@ func TestCheckAccepts(t *testing.T) {
 		name string
 		h    canceltest.Harness
 	}{
-		{"memrepo", memory()},
+		{"memrepo", inMemory()},
 		{"hidden capabilities", canceltest.Harness{
 			New: func(_ context.Context, requests []lifecycle.Request) (cancel.Repository, error) {
 				return canceltest.Plain(memoryOf(requests)), nil
@@ -66,9 +56,14 @@ func TestCheckAccepts(t *testing.T) {
 				}
 			})
 		})},
+		{"few states and two kinds", few(lifecycle.SetOf(
+			lifecycle.StateReady, lifecycle.StateRunning, lifecycle.StateCancelling, lifecycle.StateCancelled, lifecycle.StateError,
+		), lifecycle.KindParent, lifecycle.KindChild)},
+		{"no work that has children", few(lifecycle.Live|lifecycle.Terminal, lifecycle.KindParent, lifecycle.KindSingleton)},
+		{"no parent without work", few(lifecycle.Live|lifecycle.Terminal, lifecycle.KindSubrequestParent, lifecycle.KindChild)},
 		{"errors wrapped twice", harness(func(s *store) {
 			s.get = func(ctx context.Context, id lifecycle.ID) (lifecycle.Request, error) {
-				r, err := s.Repo.Get(ctx, id)
+				r, err := s.Store.Get(ctx, id)
 				if err != nil {
 					err = fmt.Errorf("store: %w", fmt.Errorf("get: %w", err))
 				}
@@ -89,6 +84,30 @@ func TestCheckAccepts(t *testing.T) {
 			}
 		})
 	}
+}
+
+// few returns a harness whose stores have only some states and kinds, and refuse others.
+func few(states lifecycle.StateSet, kinds ...lifecycle.Kind) canceltest.Harness {
+	h := harness(func(s *store) {
+		s.each(func(ch *cancel.Change) {
+			for _, s := range []lifecycle.State{ch.State, ch.Old.State, ch.Outcome, ch.Old.Outcome} {
+				if s != 0 && !states.Has(s) {
+					panic(fmt.Sprint("the store has no state ", s))
+				}
+			}
+		})
+	})
+	h.States, h.Kinds = states, kinds
+	open := h.New
+	h.New = func(ctx context.Context, requests []lifecycle.Request) (cancel.Repository, error) {
+		for _, r := range requests {
+			if !states.Has(r.State) || r.Outcome != 0 && !states.Has(r.Outcome) || !slices.Contains(kinds, r.Kind) {
+				return nil, fmt.Errorf("the store cannot have %v", r)
+			}
+		}
+		return open(ctx, requests)
+	}
+	return h
 }
 
 type declining struct{ cancel.Repository }
@@ -174,7 +193,7 @@ func TestCheckHarness(t *testing.T) {
 		{"New returns nil", canceltest.Harness{New: func(context.Context, []lifecycle.Request) (cancel.Repository, error) {
 			return nil, nil
 		}}, nil, "Harness.New returned nil"},
-		{"Close fails", canceltest.Harness{New: memory().New, Close: func(cancel.Repository) error { return errClose }}, errClose, "Harness.Close: cannot close"},
+		{"Close fails", canceltest.Harness{New: inMemory().New, Close: func(cancel.Repository) error { return errClose }}, errClose, "Harness.Close: cannot close"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -190,10 +209,10 @@ func TestCheckHarness(t *testing.T) {
 func TestCheckClosesAll(t *testing.T) {
 	t.Parallel()
 	var open []cancel.Repository
-	h := memory()
+	h := inMemory()
 	opened := 0
 	h.New = func(ctx context.Context, requests []lifecycle.Request) (cancel.Repository, error) {
-		repo, err := memory().New(ctx, requests)
+		repo, err := inMemory().New(ctx, requests)
 		open = append(open, repo)
 		opened++
 		return repo, err
@@ -218,12 +237,12 @@ func TestCheckStops(t *testing.T) {
 	t.Parallel()
 	ctx, stop := context.WithCancel(t.Context())
 	news := 0
-	h := memory()
+	h := inMemory()
 	h.New = func(ctx context.Context, requests []lifecycle.Request) (cancel.Repository, error) {
 		if news++; news == 5 {
 			stop()
 		}
-		return memory().New(ctx, requests)
+		return inMemory().New(ctx, requests)
 	}
 	err := canceltest.Check(ctx, h)
 	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "canceltest: stopped before ") {
@@ -246,7 +265,7 @@ func TestCheckGivesUp(t *testing.T) {
 				h := harness(func(s *store) {
 					s.apply = func(ctx context.Context, changes []cancel.Change) ([]bool, error) {
 						if calls.Add(1)%2 == 1 {
-							return s.Repo.Apply(ctx, changes)
+							return s.Store.Apply(ctx, changes)
 						}
 						if watches {
 							<-ctx.Done()
@@ -279,7 +298,7 @@ func TestSnapshotEnds(t *testing.T) {
 	}
 	s.children = func(ctx context.Context, q cancel.ChildQuery) ([]lifecycle.Request, error) {
 		q.After = cancel.Cursor{}
-		return s.Repo.Children(ctx, q)
+		return s.Store.Children(ctx, q)
 	}
 	if snap, err := canceltest.TakeSnapshot(t.Context(), s); err == nil || !strings.Contains(err.Error(), "out of order") {
 		t.Errorf("TakeSnapshot = %v, %v", snap, err)

@@ -81,7 +81,7 @@ func sortedIDs(s Snapshot) []lifecycle.ID {
 // whenDone checks that call fails with the right error under a context that is
 // done, and changes nothing.
 func whenDone(ctx context.Context, h Harness, call func(ctx context.Context, repo cancel.Repository) error) error {
-	return h.with(ctx, families(), func(repo cancel.Repository) error {
+	return h.with(ctx, h.families(), func(repo cancel.Repository) error {
 		stopped, stop := context.WithCancelCause(ctx)
 		stop(errors.New("a cause, which is not ctx.Err()"))
 		late, stop2 := context.WithDeadline(ctx, time.Now().Add(-time.Second))

@@ -21,7 +21,7 @@ import (
 // lets the seventh call do what it is for and then loses the answer.
 type Fault struct {
 	// Call is the first call that goes wrong, counted from 1; 0 means 1. Calls that
-	// cannot go wrong in this way are not counted: Conflict is for Apply only, Stale
+	// cannot go wrong in this way are not counted: Conflict is for writes, Stale
 	// for Get and Children, Limit for pages.
 	Call int
 	// Times is how many calls go wrong in a row. Zero means one, a negative Times
@@ -42,14 +42,15 @@ type Fault struct {
 	// returns its error, if there is one. It may wait, end a context, or change the
 	// store.
 	Do func(ctx context.Context) error
-	// Conflict makes an Apply report that it has made none of the changes, and it
-	// makes none: as if others had been quicker each time.
+	// Conflict makes Apply and EndParent report that they have made none of the changes,
+	// and they make none: as if others had been quicker each time.
 	Conflict bool
 	// Stale makes Get and Children answer as if nothing had been written since the
 	// Repository was wrapped. No store may do that; it shows what then happens.
 	Stale bool
 	// Limit, if positive, makes a page have at most so many requests though more are
-	// asked for, as a store may.
+	// asked for, as a store may. CancelChildren returns that page together with Err, if
+	// both are set and After: it was broken off, and says what is known to be done.
 	Limit int
 	// Name says in texts what goes wrong. It has a default.
 	Name string
@@ -81,6 +82,8 @@ func (f Fault) what() string {
 		return cmp.Or(f.Name, "makes nothing")
 	case f.Stale:
 		return cmp.Or(f.Name, "answers from the past")
+	case f.Limit > 0 && f.Err != nil:
+		return cmp.Or(f.Name, fmt.Sprintf("breaks off after at most %d", f.Limit))
 	case f.Limit > 0:
 		return cmp.Or(f.Name, fmt.Sprintf("returns at most %d", f.Limit))
 	case f.Do != nil:
@@ -96,9 +99,11 @@ func (f Fault) fits(method string) bool {
 	case f.Method != "" && f.Method != method:
 		return false
 	case f.Conflict:
-		return method == "Apply"
+		return method == "Apply" || method == "EndParent"
 	case f.Stale:
 		return method == "Get" || method == "Children"
+	case f.Limit > 0 && f.Err != nil:
+		return method == "CancelChildren"
 	case f.Limit > 0:
 		return method == "Children" || method == "CancelChildren" || method == "ListCancelling"
 	default:
@@ -201,13 +206,13 @@ type Call struct {
 	// What was asked; only what belongs to the method is set.
 	ID      lifecycle.ID      // Get, Cause
 	Query   cancel.ChildQuery // Children, CancelChildren
-	Changes []cancel.Change   // Apply
+	Changes []cancel.Change   // Apply, EndParent
 	After   lifecycle.ID      // ListCancelling
 	Limit   int               // ListCancelling
 	Cause   cancel.Cause      // CancelChildren; what Cause returned
 	// What the store answered, whoever got to know.
 	Requests []lifecycle.Request // Get, Children, ListCancelling
-	Made     []bool              // Apply
+	Made     []bool              // Apply, EndParent
 	Page     cancel.ChildPage    // CancelChildren
 	// Reached says that the store was called.
 	Reached bool
@@ -243,7 +248,7 @@ func (c Call) asked() string {
 	switch c.Method {
 	case "Get", "Cause":
 		return fmt.Sprint(c.ID)
-	case "Apply":
+	case "Apply", "EndParent":
 		return show.Changes(c.Changes)
 	case "ListCancelling":
 		return fmt.Sprintf("after %d, at most %d", c.After, c.Limit)
@@ -256,7 +261,7 @@ func (c Call) answer() string {
 	switch c.Method {
 	case "Cause":
 		return fmt.Sprintf("root %d, actor %q", c.Cause.Root, c.Cause.Actor)
-	case "Apply":
+	case "Apply", "EndParent":
 		return show.Made(c.Changes, c.Made)
 	case "CancelChildren":
 		return show.Page(c.Page)

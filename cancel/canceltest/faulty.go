@@ -15,6 +15,7 @@ var (
 	_ cancel.ChildCanceller   = (*Faulty)(nil)
 	_ cancel.CancellingLister = (*Faulty)(nil)
 	_ cancel.CauseReader      = (*Faulty)(nil)
+	_ cancel.ParentEnder      = (*Faulty)(nil)
 )
 
 // A strike is what goes wrong with one call.
@@ -229,10 +230,28 @@ func (f *Faulty) CancelChildren(ctx context.Context, cc cancel.ChildCancel) (pag
 		c.Page.Changes = slices.Clone(page.Changes)
 		return err
 	})
-	if err != nil {
-		return cancel.ChildPage{}, err
+	if err != nil && s.limit == 0 {
+		page = cancel.ChildPage{}
 	}
-	return page, nil
+	return page, err
+}
+
+// EndParent implements [cancel.ParentEnder].
+func (f *Faulty) EndParent(ctx context.Context, ch cancel.Change) (made bool, err error) {
+	able, ok := f.repo.(cancel.ParentEnder)
+	if !ok {
+		return false, f.lacks("ParentEnder")
+	}
+	c := Call{Method: "EndParent", ID: ch.Old.ID, Changes: []cancel.Change{ch}, Made: []bool{false}}
+	s := f.enter(&c, func(id lifecycle.ID) bool { return id == ch.Old.ID })
+	err = f.around(ctx, &c, s, func() error {
+		made, err = able.EndParent(ctx, ch)
+		if c.Made[0] = made; made {
+			f.remember(ch.Old)
+		}
+		return err
+	})
+	return made && err == nil, err
 }
 
 // ListCancelling implements [cancel.CancellingLister].

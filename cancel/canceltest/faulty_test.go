@@ -275,10 +275,10 @@ func TestFaultyKeepsTheContract(t *testing.T) {
 		"short pages": {{Times: -1, Limit: 2}},
 	} {
 		for _, plain := range []bool{false, true} {
-			h := memory()
-			h.Insert = nil
+			h := inMemory()
+			h.Insert, h.Delete, h.Spoil = nil, nil, nil
 			h.New = func(ctx context.Context, requests []lifecycle.Request) (cancel.Repository, error) {
-				repo, err := memory().New(ctx, requests)
+				repo, err := inMemory().New(ctx, requests)
 				if plain {
 					repo = canceltest.Plain(repo)
 				}

@@ -12,14 +12,15 @@ var moment = time.Date(2026, 3, 31, 22, 0, 0, 123_456_000, time.UTC)
 
 const anyState = lifecycle.Live | lifecycle.Terminal
 
-func request(id, parent lifecycle.ID, k lifecycle.Kind, s lifecycle.State) lifecycle.Request {
-	return lifecycle.Request{ID: id, Parent: parent, Kind: k, State: s}
+// request returns a request as the store can have it.
+func (h Harness) request(id, parent lifecycle.ID, k lifecycle.Kind, s lifecycle.State) lifecycle.Request {
+	return h.fit().Request(lifecycle.Request{ID: id, Parent: parent, Kind: k, State: s})
 }
 
 // everyRequest returns requests of every kind in every state, with every outcome,
 // below request 1.
-func everyRequest() []lifecycle.Request {
-	all := []lifecycle.Request{request(1, 0, lifecycle.KindParent, lifecycle.StateRunning)}
+func (h Harness) everyRequest() []lifecycle.Request {
+	all := []lifecycle.Request{h.request(1, 0, lifecycle.KindParent, lifecycle.StateRunning)}
 	id := lifecycle.ID(1)
 	add := func(r lifecycle.Request) {
 		id++
@@ -48,40 +49,40 @@ func everyRequest() []lifecycle.Request {
 			}
 		}
 	}
-	return all
+	return h.fit().All(all)
 }
 
 // families returns three parents whose children's ids alternate, and come in no
 // order, one parent without children and some leaves without a parent.
-func families() []lifecycle.Request {
+func (h Harness) families() []lifecycle.Request {
 	var all []lifecycle.Request
 	for _, id := range []lifecycle.ID{40, 10, 30, 20} {
-		all = append(all, request(id, 0, lifecycle.KindParent, lifecycle.StateRunning))
+		all = append(all, h.request(id, 0, lifecycle.KindParent, lifecycle.StateRunning))
 	}
 	for i := lifecycle.ID(11); i >= 0; i-- {
-		all = append(all, request(101+i, 10*(1+i%3), lifecycle.KindChild, lifecycle.StateWait))
+		all = append(all, h.request(101+i, 10*(1+i%3), lifecycle.KindChild, lifecycle.StateWait))
 	}
-	return append(all,
-		request(2, 30, lifecycle.KindChild, lifecycle.StateReady), // older than its parent
-		request(3, 10, lifecycle.KindChild, lifecycle.StateSucceeded),
-		request(4, 20, lifecycle.KindChild, lifecycle.StateCancelled),
-		request(8, 0, lifecycle.KindSingleton, lifecycle.StateHold),
-		request(7, 0, lifecycle.KindSingleton, lifecycle.StateError),
-	)
+	return h.fit().All(append(all,
+		h.request(2, 30, lifecycle.KindChild, lifecycle.StateReady), // older than its parent
+		h.request(3, 10, lifecycle.KindChild, lifecycle.StateSucceeded),
+		h.request(4, 20, lifecycle.KindChild, lifecycle.StateCancelled),
+		h.request(8, 0, lifecycle.KindSingleton, lifecycle.StateHold),
+		h.request(7, 0, lifecycle.KindSingleton, lifecycle.StateError),
+	))
 }
 
 // thousand returns a thousand parents, with their ids, most of which have a child,
 // and a few others.
-func thousand() (all []lifecycle.Request, parents []lifecycle.ID) {
+func (h Harness) thousand() (all []lifecycle.Request, parents []lifecycle.ID) {
 	for id := lifecycle.ID(1); id <= 1010; id++ {
-		all = append(all, request(id, 0, lifecycle.KindParent, lifecycle.StateRunning))
+		all = append(all, h.request(id, 0, lifecycle.KindParent, lifecycle.StateRunning))
 		if id%101 != 0 {
 			parents = append(parents, id)
 		}
 	}
 	for id := lifecycle.ID(1); id <= 1010; id++ {
 		if id%4 == 3 {
-			all = append(all, request(10_000-id, id, lifecycle.KindChild, lifecycle.StateWait))
+			all = append(all, h.request(10_000-id, id, lifecycle.KindChild, lifecycle.StateWait))
 		}
 	}
 	return all, parents[:1000]
@@ -89,36 +90,36 @@ func thousand() (all []lifecycle.Request, parents []lifecycle.ID) {
 
 // childrenOfEveryKind returns what everyRequest does, but below two parents, and the
 // same once more below a third that is not to be cancelled.
-func childrenOfEveryKind() []lifecycle.Request {
+func (h Harness) childrenOfEveryKind() []lifecycle.Request {
 	all := []lifecycle.Request{
-		request(501, 0, lifecycle.KindParent, lifecycle.StateCancelling),
-		request(502, 501, lifecycle.KindSubrequestParent, lifecycle.StateCancelling),
-		request(503, 0, lifecycle.KindParent, lifecycle.StateRunning),
-		request(504, 0, lifecycle.KindParent, lifecycle.StateRunning),
+		h.request(501, 0, lifecycle.KindParent, lifecycle.StateCancelling),
+		h.request(502, 501, lifecycle.KindSubrequestParent, lifecycle.StateCancelling),
+		h.request(503, 0, lifecycle.KindParent, lifecycle.StateRunning),
+		h.request(504, 0, lifecycle.KindParent, lifecycle.StateRunning),
 	}
-	for i, r := range everyRequest()[1:] {
+	for i, r := range h.everyRequest()[1:] {
 		r.Parent = 501 + lifecycle.ID(i)%3
 		all = append(all, r)
 		r.ID, r.Parent = 1000-r.ID, 504
 		all = append(all, r)
 	}
-	return all
+	return h.fit().All(all)
 }
 
 // lives returns requests for each of which life returns all changes to its end.
-func lives() []lifecycle.Request {
+func (h Harness) lives() []lifecycle.Request {
 	return []lifecycle.Request{
-		request(1, 0, lifecycle.KindParent, lifecycle.StateRunning),
-		request(2, 1, lifecycle.KindSubrequestParent, lifecycle.StateRunning),
-		request(3, 2, lifecycle.KindChild, lifecycle.StateReady),
-		request(4, 2, lifecycle.KindChild, lifecycle.StateRunning),
-		request(5, 0, lifecycle.KindSingleton, lifecycle.StatePaused),
+		h.request(1, 0, lifecycle.KindParent, lifecycle.StateRunning),
+		h.request(2, 1, lifecycle.KindSubrequestParent, lifecycle.StateRunning),
+		h.request(3, 2, lifecycle.KindChild, lifecycle.StateReady),
+		h.request(4, 2, lifecycle.KindChild, lifecycle.StateRunning),
+		h.request(5, 0, lifecycle.KindSingleton, lifecycle.StatePaused),
 	}
 }
 
 // everyTree returns a tree with requests of every kind in every state, and children
 // in many states below those that can have any.
-func everyTree() []lifecycle.Request {
+func (h Harness) everyTree() []lifecycle.Request {
 	var all []lifecycle.Request
 	add := func(parent lifecycle.ID, k lifecycle.Kind, s, outcome lifecycle.State) lifecycle.ID {
 		id := lifecycle.ID(1)
@@ -170,32 +171,32 @@ func everyTree() []lifecycle.Request {
 		parent = add(parent, lifecycle.KindParent, lifecycle.StateHold, 0)
 		kids(parent, lifecycle.StateReady)
 	}
-	return all
+	return h.fit().All(all)
 }
 
 // workingTree returns a small tree whose work runs.
-func workingTree() []lifecycle.Request {
+func (h Harness) workingTree() []lifecycle.Request {
 	return []lifecycle.Request{
-		request(1, 0, lifecycle.KindParent, lifecycle.StateRunning),
-		request(2, 1, lifecycle.KindSubrequestParent, lifecycle.StateRunning),
-		request(3, 2, lifecycle.KindChild, lifecycle.StateRunning),
-		request(4, 2, lifecycle.KindChild, lifecycle.StateWait),
-		request(5, 1, lifecycle.KindChild, lifecycle.StateRunning),
-		request(6, 1, lifecycle.KindChild, lifecycle.StateCompleted),
-		request(7, 0, lifecycle.KindSingleton, lifecycle.StateRunning),
-		request(8, 0, lifecycle.KindSingleton, lifecycle.StateHold),
+		h.request(1, 0, lifecycle.KindParent, lifecycle.StateRunning),
+		h.request(2, 1, lifecycle.KindSubrequestParent, lifecycle.StateRunning),
+		h.request(3, 2, lifecycle.KindChild, lifecycle.StateRunning),
+		h.request(4, 2, lifecycle.KindChild, lifecycle.StateWait),
+		h.request(5, 1, lifecycle.KindChild, lifecycle.StateRunning),
+		h.request(6, 1, lifecycle.KindChild, lifecycle.StateCompleted),
+		h.request(7, 0, lifecycle.KindSingleton, lifecycle.StateRunning),
+		h.request(8, 0, lifecycle.KindSingleton, lifecycle.StateHold),
 	}
 }
 
 // forest returns some trees.
-func forest() []lifecycle.Request {
+func (h Harness) forest() []lifecycle.Request {
 	var all []lifecycle.Request
 	for id := lifecycle.ID(10); id < 20; id++ {
 		all = append(all,
-			request(id, 0, lifecycle.KindParent, lifecycle.StateRunning),
-			request(id+10, id, lifecycle.KindChild, lifecycle.StateWait),
-			request(id+20, id, lifecycle.KindChild, lifecycle.StateRunning+lifecycle.State(id%2)),
+			h.request(id, 0, lifecycle.KindParent, lifecycle.StateRunning),
+			h.request(id+10, id, lifecycle.KindChild, lifecycle.StateWait),
+			h.request(id+20, id, lifecycle.KindChild, lifecycle.StateRunning+lifecycle.State(id%2)),
 		)
 	}
-	return all
+	return h.fit().All(all)
 }

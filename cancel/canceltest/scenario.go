@@ -194,13 +194,14 @@ func forestSteps() []step {
 	return append(steps, stepResume(), stepResume())
 }
 
-func answerSteps() []step {
+func (h Harness) answerSteps() []step {
+	as := h.fit().Outcome
 	return []step{
 		stepCancel(1),
 		stepCheckIn(5),
-		stepAcknowledge(2, lifecycle.StateSucceeded), // kept until 3 has ended
-		stepAcknowledge(2, lifecycle.StateError),     // too late to say otherwise
-		stepAcknowledge(3, lifecycle.StateError),
+		stepAcknowledge(2, as(lifecycle.StateSucceeded)), // kept until 3 has ended
+		stepAcknowledge(2, as(lifecycle.StateError)),     // too late to say otherwise
+		stepAcknowledge(3, as(lifecycle.StateError)),
 		stepForce(5, 30*time.Minute-5*time.Second), // too early, for it has checked in
 		stepForce(5, 4*time.Second),
 		stepForce(1, time.Hour), // a container
@@ -209,7 +210,7 @@ func answerSteps() []step {
 		stepCancel(1), // has ended
 		stepCancel(7),
 		stepCheckIn(7),
-		stepAcknowledge(7, lifecycle.StateWarning),
+		stepAcknowledge(7, as(lifecycle.StateWarning)),
 		stepCancel(8),
 		stepCheckIn(8),
 		stepCancel(99), // is not there
