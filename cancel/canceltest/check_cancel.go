@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"example.com/ess/cancel"
 	"example.com/ess/cancel/memrepo"
@@ -99,6 +101,11 @@ var cancelChecks = []check{
 					}
 					_, err := cancel.New(&mem, options).Cancel(ctx, o)
 					cause, err2 := mem.Cause(ctx, o.ID)
+					for _, kept := range []string{cause.Actor, cause.Reason} {
+						if !utf8.ValidString(kept) || strings.ContainsFunc(kept, unicode.IsControl) || len(kept) > cancel.MaxReason || len(cause.Actor) > cancel.MaxActor {
+							return fmt.Errorf("the store was given %.50q (%d bytes)", kept, len(kept))
+						}
+					}
 					if err := errors.Join(err, err2, wantState(ctx, repo, o.ID, lifecycle.StateCancelled), wantCause(ctx, repo, o.ID, cause)); err != nil {
 						return err
 					}

@@ -19,7 +19,8 @@ import (
 // inMemory returns the harness of a store that can do everything.
 func inMemory() canceltest.Harness { return harness(func(*store) {}) }
 
-func TestRun(t *testing.T) {
+// TestProofContract runs all checks, also those of what a store need not have.
+func TestProofContract(t *testing.T) {
 	t.Parallel()
 	canceltest.Run(t, inMemory())
 }

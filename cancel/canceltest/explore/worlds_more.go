@@ -181,7 +181,7 @@ func transactionWorlds() []World {
 // cancelsAll returns an actor that cancels several requests by one call.
 func cancelsAll(name string, ids ...lifecycle.ID) Actor {
 	return Actor{Name: name, Run: func(ctx context.Context, env *Env) error {
-		return env.unless(env.CancelAll(ctx, ids...), esserrors.CodeUnsupportedState, esserrors.CodeNotFound)
+		return env.unless(env.CancelAll(ctx, ids...))
 	}}
 }
 
