@@ -10,17 +10,18 @@ import (
 
 	"example.com/ess/cancel"
 	"example.com/ess/cancel/canceltest"
+	esserrors "example.com/ess/errors"
 	"example.com/ess/lifecycle"
 )
 
 // A command is something that is done to the requests: by a Canceller, by a scheduler
-// (submit, fire), or by time (wait). It has a text form, so that a report can be
+// (submit, delete), or by time (wait). It has a text form, so that a report can be
 // played again.
 type command struct {
 	op      string
 	id      lifecycle.ID
 	outcome lifecycle.State   // acknowledge
-	trigger lifecycle.Trigger // fire
+	trigger lifecycle.Trigger // transition
 	request lifecycle.Request // submit
 	wait    time.Duration     // wait
 	fault   fault             // what goes wrong, for commands of a Canceller
@@ -41,7 +42,7 @@ func (c command) String() string {
 	switch c.op {
 	case "acknowledge":
 		s += " " + c.outcome.String()
-	case "fire":
+	case "transition":
 		s += " " + c.trigger.String()
 	}
 	if c.fault != (fault{}) {
@@ -59,12 +60,12 @@ func parseCommand(text string) (c command, err error) {
 	case "resume":
 	case "wait":
 		c.wait, err = time.ParseDuration(words[1])
-	case "cancel", "begin", "plan", "execute", "force", "checkin":
+	case "cancel", "begin", "plan", "execute", "force", "checkin", "delete":
 		c.id, err = parseID(words[1])
 	case "acknowledge":
 		c.id, err = parseID(words[1])
 		err = errors.Join(err, c.outcome.UnmarshalText([]byte(words[2])))
-	case "fire":
+	case "transition":
 		c.id, err = parseID(words[1])
 		err = errors.Join(err, c.trigger.UnmarshalText([]byte(words[2])))
 	case "submit":
@@ -106,7 +107,12 @@ const (
 	dies                   // there is nobody left to be told
 )
 
-var errDisk = errors.New("simulate: disk full")
+// errDisk is what a store returns that fails. It has a code of this module, which is the
+// store's affair and must not be taken for what became of an operation.
+var (
+	errFull = errors.New("simulate: disk full")
+	errDisk = fmt.Errorf("%w: %w", errFull, esserrors.CodeUnsupportedState)
+)
 
 // ending ends the context that the caller of the operation has given to it.
 func ending(stop context.CancelFunc) func(context.Context) error {
@@ -161,11 +167,15 @@ var faultForms = [...]struct {
 	{"pages from %d are short", mayNothing, false, false, func(n int, _ context.CancelFunc) []canceltest.Fault {
 		return []canceltest.Fault{{Call: n, Times: -1, Limit: 1}}
 	}},
+	{"page %d is broken off", mayFail, false, false, func(n int, _ context.CancelFunc) []canceltest.Fault {
+		return []canceltest.Fault{{Call: n, Limit: 1, After: true, Err: errDisk}}
+	}},
 	{"request %d cannot be written", mayFail, false, true, func(n int, _ context.CancelFunc) []canceltest.Fault {
 		id := lifecycle.ID(n)
 		return []canceltest.Fault{
 			{Method: "Apply", ID: id, Times: -1, Err: errDisk},
 			{Method: "CancelChildren", ID: id, Times: -1, Err: errDisk},
+			{Method: "EndParent", ID: id, Times: -1, Err: errDisk},
 		}
 	}},
 }
@@ -206,6 +216,8 @@ func (c command) do(ctx context.Context, canceller *cancel.Canceller, order canc
 		res, err = canceller.Force(ctx, order)
 	case "checkin":
 		in, err = canceller.CheckIn(ctx, cancel.Order{ID: c.id})
+	case "transition":
+		_, err = canceller.Transition(ctx, order, c.trigger)
 	case "resume":
 		res, err = canceller.Resume(ctx, &cancel.ResumeOptions{Receipt: order.Receipt})
 	case "execute":

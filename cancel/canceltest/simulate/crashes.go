@@ -61,8 +61,8 @@ func (s *trial) crash(ctx context.Context, deep bool) (points int, err error) {
 				return points, err
 			}
 			points++
-			if s.command.op == "resume" {
-				continue
+			if s.command.op == "resume" || s.command.op == "transition" {
+				continue // nobody repeats these without a look
 			}
 			if err := s.repeated(ctx, c, dying); err != nil {
 				return points, err

@@ -79,7 +79,7 @@ plain, pages of 2
   2 CHILD WAIT
   3 CHILD RUNNING
 
-fire 2 dispatch
+transition 2 dispatch
 cancel 1, crash after call 3
 resume
 acknowledge 3 SUCCEEDED

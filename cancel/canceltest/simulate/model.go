@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"example.com/ess/lifecycle"
 )
 
 // A model is the rules of cancelling once more, written to be read: by name, one
@@ -14,6 +16,7 @@ type model struct {
 	requests map[int64]*modelRequest
 	grace    time.Duration
 	now      time.Time
+	ender    bool // the store can end a parent that admits children
 
 	// Of the last command:
 	touched map[int64]modelRequest // as they were before
@@ -25,6 +28,7 @@ type modelRequest struct {
 	id, parent           int64
 	kind, state, outcome string
 	since                time.Time
+	attempt              int
 	kids                 []*modelRequest
 }
 
@@ -251,7 +255,7 @@ func (m *model) checkIn(id int64) (cancelling bool, code string) {
 	case !r.live():
 		return false, modelUnsupported
 	}
-	if r.state == "CANCELLING" && r.runsWork() && r.outcome == "" && m.now.After(r.since) {
+	if r.state == "CANCELLING" && r.runsWork() && r.outcome == "" {
 		r.since = m.now
 	}
 	return r.state == "CANCELLING", modelOK
@@ -278,19 +282,46 @@ func (m *model) resume() string {
 	return modelOK
 }
 
-// fire is a trigger of the scheduler's own.
-func (m *model) fire(id int64, trigger string) string {
+// transition is Transition.
+func (m *model) transition(id int64, trigger string) string {
 	m.begin()
 	r := m.requests[id]
 	if r == nil {
 		return modelNotFound
 	}
 	to, ok := modelLife[trigger][r.state]
-	if !ok || to[1] != "" && to[1] != r.kind {
+	ends := modelIn(to[0], modelTerminal)
+	switch {
+	case !ok || to[1] != "" && to[1] != r.kind:
+		return modelUnsupported
+	case ends && r.liveKid():
+		return modelConflict
+	case ends && r.admits() && !m.ender:
 		return modelUnsupported
 	}
 	r.state = to[0]
+	if r.runsWork() && modelIn(trigger, "start resume") {
+		r.attempt++
+	}
+	m.settleUp(r)
 	return modelOK
+}
+
+// remove is the deletion of a request that has ended, and of what is below it.
+func (m *model) remove(id int64) (ids []lifecycle.ID) {
+	m.begin()
+	r := m.requests[id]
+	if r == nil || r.live() {
+		return nil
+	}
+	for _, kid := range slices.Clone(r.kids) {
+		ids = append(ids, m.remove(kid.id)...)
+	}
+	delete(m.requests, id)
+	if parent := m.requests[r.parent]; parent != nil {
+		parent.kids = slices.DeleteFunc(parent.kids, func(kid *modelRequest) bool { return kid == r })
+	}
+	return append(ids, lifecycle.ID(id))
 }
 
 // submit is what a scheduler does with a new request.

@@ -16,7 +16,7 @@ import (
 
 // modelOf returns a request as the model sees it, without its children.
 func modelOf(r lifecycle.Request) modelRequest {
-	m := modelRequest{id: int64(r.ID), parent: int64(r.Parent), kind: r.Kind.String(), state: r.State.String(), since: r.CheckedIn}
+	m := modelRequest{id: int64(r.ID), parent: int64(r.Parent), kind: r.Kind.String(), state: r.State.String(), since: r.CheckedIn, attempt: r.Attempt}
 	if r.Outcome != 0 {
 		m.outcome = r.Outcome.String()
 	}
@@ -34,7 +34,7 @@ func newModel(requests []lifecycle.Request, now time.Time) *model {
 
 // clone returns a copy that shares nothing with m.
 func (m *model) clone() *model {
-	c := &model{requests: make(map[int64]*modelRequest, len(m.requests)), grace: m.grace, now: m.now}
+	c := &model{requests: make(map[int64]*modelRequest, len(m.requests)), grace: m.grace, now: m.now, ender: m.ender}
 	for id, r := range m.requests {
 		r := *r
 		r.kids = nil
@@ -64,8 +64,11 @@ func (m *model) do(c command) string {
 		return code
 	case "resume":
 		return m.resume()
-	case "fire":
-		return m.fire(id, c.trigger.String())
+	case "transition":
+		return m.transition(id, c.trigger.String())
+	case "delete":
+		m.remove(id)
+		return modelOK
 	case "submit":
 		return m.submit(modelOf(c.request))
 	default:
@@ -87,6 +90,8 @@ func (m *model) differences(s canceltest.Snapshot, untimed bool) error {
 			errs = append(errs, fmt.Errorf("request %d is not in the store", id))
 		case is.state != want.state || is.outcome != want.outcome:
 			errs = append(errs, fmt.Errorf("request %d is %s, the rules say %s", id, is.text(), want.text()))
+		case is.attempt != 0 && is.attempt != want.attempt: // a store need not keep it
+			errs = append(errs, fmt.Errorf("request %d has attempt %d, the rules say %d", id, is.attempt, want.attempt))
 		case !untimed && !is.since.Equal(want.since):
 			errs = append(errs, fmt.Errorf("request %d checked in at %v, the rules say %v", id, is.since, want.since))
 		}
@@ -130,11 +135,18 @@ func auditChange(c command, before canceltest.Snapshot, was, is lifecycle.Reques
 		return errors.New("a plan changes nothing")
 	case !r.live():
 		return errors.New("1 (terminal is final)")
+	case c.op == "transition" && target:
+		if next := modelLife[c.trigger.String()][r.state]; next[0] != to.state || to.outcome != "" || moved {
+			return errors.New("2 (only rules' transitions): no rule permits it")
+		}
+		return nil
 	case r.state != "CANCELLING":
 		state, outcome := r.cancelled()
 		switch above := before[was.Parent].State; {
 		case to.state != state || to.outcome != outcome:
 			return fmt.Errorf("2 (only rules' transitions): a cancel makes it %s", (&modelRequest{state: state, outcome: outcome}).text())
+		case to.attempt != r.attempt:
+			return errors.New("a cancel is no attempt")
 		case moved && (to.state != "CANCELLING" || !to.since.Equal(now)), !moved && to.state == "CANCELLING":
 			return fmt.Errorf("5 (a way out): the clock of Force says %v at %v", to.since, now)
 		case c.op != "cancel" && c.op != "execute" && c.op != "resume" && (c.op != "begin" || !target):

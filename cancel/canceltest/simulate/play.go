@@ -26,7 +26,7 @@ import (
 //	  2 CHILD WAIT
 //	  3 CHILD RUNNING
 //
-//	fire 2 dispatch
+//	transition 2 dispatch
 //	cancel 1, crash after call 3
 //	resume
 //	acknowledge 3 SUCCEEDED
@@ -61,6 +61,8 @@ func (sc script) play(ctx context.Context, h canceltest.Harness, title string) (
 		}
 		st.loose = len(sc.requests) > 50 // looking after every write would take long
 		p := &modelRun{testStore: st, h: h, model: newModel(sc.requests, st.now)}
+		_, ender := repo.(cancel.ParentEnder)
+		p.model.ender = ender && !sc.plain
 		for _, c := range sc.commands {
 			played++
 			if err := p.run(ctx, c); err != nil {
@@ -84,7 +86,7 @@ func (p *modelRun) wanted() canceltest.Snapshot {
 	}
 	s := canceltest.Snapshot{}
 	for _, m := range p.model.requests {
-		r := lifecycle.Request{ID: lifecycle.ID(m.id), Parent: lifecycle.ID(m.parent), CheckedIn: m.since}
+		r := lifecycle.Request{ID: lifecycle.ID(m.id), Parent: lifecycle.ID(m.parent), CheckedIn: m.since, Attempt: m.attempt}
 		err := errors.Join(r.Kind.UnmarshalText([]byte(m.kind)), r.State.UnmarshalText([]byte(m.state)))
 		if m.outcome != "" {
 			err = errors.Join(err, r.Outcome.UnmarshalText([]byte(m.outcome)))
@@ -106,7 +108,7 @@ func (p *modelRun) run(ctx context.Context, c command) error {
 		case c.op == "resume":
 			_, err := p.play(ctx, c)
 			return err
-		case same == *p.fault && c.fault == (fault{}):
+		case same == *p.fault && c.fault == (fault{}) && c.op != "transition":
 			return p.again(ctx, c)
 		}
 		if err := p.makeGood(ctx); err != nil {
@@ -118,7 +120,7 @@ func (p *modelRun) run(ctx context.Context, c command) error {
 		p.now = p.now.Add(c.wait)
 		p.played = append(p.played, &played{command: c, before: p.snap, after: p.snap})
 		return nil
-	case "fire", "submit":
+	case "submit", "delete":
 		return p.schedule(ctx, c)
 	}
 	var before *model
@@ -147,6 +149,9 @@ func (p *modelRun) compare(a *played, c command) error {
 		m = p.model.clone()
 		c.op = "cancel"
 	}
+	if errors.Is(a.err, errors.ErrUnsupported) {
+		m.ender = false // the store declines
+	}
 	want := m.do(c)
 	if got := codeText(a.err); got != want {
 		return fmt.Errorf("%q ends with %q (%v), the rules say %q", a.command, got, a.err, want)
@@ -155,7 +160,7 @@ func (p *modelRun) compare(a *played, c command) error {
 		if r := m.requests[int64(c.id)]; r != nil && a.err == nil && a.in.Cancelling != (r.state == "CANCELLING") {
 			return fmt.Errorf("%q tells the work cancelling = %v, the rules say %s", a.command, a.in.Cancelling, r.text())
 		}
-	} else {
+	} else if a.op != "transition" {
 		counts := map[string]int{}
 		for d := range cancel.Dispositions() {
 			if n := a.result.Counts[d]; n > 0 {
@@ -203,7 +208,7 @@ func (p *modelRun) makeGood(ctx context.Context) error {
 // settleOn goes on with m, which the store agrees with but for the clocks.
 func (p *modelRun) settleOn(m *model) {
 	for id, r := range m.requests {
-		r.since = p.snap[lifecycle.ID(id)].CheckedIn
+		r.since, r.attempt = p.snap[lifecycle.ID(id)].CheckedIn, p.snap[lifecycle.ID(id)].Attempt
 	}
 	p.model, p.fault, p.before, p.choices = m, nil, nil, nil
 }
@@ -232,70 +237,50 @@ func (p *modelRun) again(ctx context.Context, c command) error {
 	return nil
 }
 
-// schedule does what a scheduler does by itself: it changes the state of a request, or
-// submits one.
+// schedule does what a scheduler does by itself: it submits a request, or deletes one that
+// has ended.
 func (p *modelRun) schedule(ctx context.Context, c command) error {
 	p.now = p.now.Add(time.Second)
 	p.model.now = p.now
 	a := &played{command: c, before: p.snap}
 	p.played = append(p.played, a)
-	if c.op == "submit" && p.h.Insert == nil {
+	want := modelOK
+	switch submit := p.submitter(); {
+	case c.op == "submit" && submit == nil, c.op == "delete" && p.h.Delete == nil:
 		return nil
-	}
-	want := ""
-	if r := p.model.requests[int64(c.id)]; c.op == "fire" && r != nil && r.liveKid() && modelIn(modelLife[c.trigger.String()][r.state][0], modelTerminal) {
-		return nil // a scheduler does not end a parent that has a live child
-	}
-	if c.op == "fire" {
-		a.err = p.fire(ctx, c)
-	} else {
-		a.err = p.submit(ctx, c.request)
+	case c.op == "submit":
+		a.err = submit(ctx, c.request)
+		want = p.model.do(c)
+	default:
+		if ids := p.model.remove(int64(c.id)); len(ids) > 0 {
+			a.err = p.h.Delete(ctx, p.repo, ids)
+		}
 	}
 	if err := p.look(ctx); err != nil {
 		return err
 	}
 	a.after = p.snap
-	want = p.model.do(c)
 	if got := codeText(a.err); got != want {
 		return fmt.Errorf("%q ends with %q (%v), the rules say %q", c, got, a.err, want)
 	}
 	return p.model.differences(p.snap, false)
 }
 
-// fire changes a state by the rules of package lifecycle.
-func (p *modelRun) fire(ctx context.Context, c command) error {
-	r, err := p.repo.Get(ctx, c.id)
-	if errors.Is(err, cancel.ErrNotFound) {
-		return esserrors.NotFound("fire", int64(c.id), err)
+// submitter returns how a request is inserted if its parent admits one: as the store does
+// it, or with Harness.Insert, for nobody else is at work.
+func (p *modelRun) submitter() func(ctx context.Context, r lifecycle.Request) error {
+	if own := rows.Submitter(p.h.Submit, p.repo); own != nil || p.h.Insert == nil {
+		return own
 	}
-	if err != nil {
-		return err
-	}
-	to, err := lifecycle.Transition(r.Kind, r.State, c.trigger)
-	if err == nil && r.State == lifecycle.StateCancelling {
-		err = esserrors.UnsupportedState("fire", int64(r.ID), r.Kind.String(), r.State.String())
-	}
-	if err != nil {
-		return err
-	}
-	ch := cancel.Change{Old: r, Trigger: c.trigger, State: to, CheckedIn: r.CheckedIn, Cause: cancel.Cause{Root: r.ID, Actor: "scheduler", Time: p.now}}
-	made, err := p.repo.Apply(ctx, []cancel.Change{ch})
-	if err == nil && (len(made) != 1 || !made[0]) {
-		err = errors.New("the change was not made, though nobody else was at work")
-	}
-	return err
-}
-
-// submit inserts a request if its parent admits one.
-func (p *modelRun) submit(ctx context.Context, r lifecycle.Request) error {
-	if r.Parent != 0 {
-		parent, ok := p.snap[r.Parent]
-		switch {
-		case !ok:
-			return esserrors.NotFound("submit", int64(r.Parent), nil)
-		case !lifecycle.AdmitsChildren(parent.Kind, parent.State):
-			return esserrors.UnsupportedState("submit", int64(r.Parent), parent.Kind.String(), parent.State.String())
+	return func(ctx context.Context, r lifecycle.Request) error {
+		if parent, ok := p.snap[r.Parent]; r.Parent != 0 {
+			if !ok {
+				return esserrors.NotFound("submit", int64(r.Parent), nil)
+			}
+			if err := lifecycle.Admit(parent); err != nil {
+				return err
+			}
 		}
+		return p.h.Insert(ctx, p.repo, []lifecycle.Request{r})
 	}
-	return p.h.Insert(ctx, p.repo, []lifecycle.Request{r})
 }

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
 	"example.com/ess/cancel/canceltest"
+	"example.com/ess/cancel/canceltest/internal/rows"
 	"example.com/ess/lifecycle"
 )
 
@@ -47,8 +50,8 @@ func (o *RandomOptions) orDefault() RandomOptions {
 }
 
 // CheckRandom plays random commands on random trees: it cancels, begins, plans,
-// acknowledges in every way, forces, checks in and resumes, fires a scheduler's
-// own triggers, submits requests where [canceltest.Harness.Insert] is set, and lets time pass;
+// acknowledges in every way, forces, checks in and resumes, makes a scheduler's
+// transitions, submits and deletes requests where the Harness can, and lets time pass;
 // now and then calls of the store fail, or a process dies. After each command it
 // compares all requests, the error and the counts with a model: the same rules,
 // written a second time, naively.
@@ -94,7 +97,7 @@ func Fuzz(f *testing.F, h canceltest.Harness) {
 		f.Add(data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		d := &dice{data: data}
+		d := &dice{data: data, fit: rows.Fit{States: h.States, Kinds: h.Kinds}}
 		sc := d.script(1+d.roll(12), 40)
 		if _, err := sc.play(t.Context(), h, "a fuzzed world"); err != nil {
 			t.Fatal(err)
@@ -105,7 +108,7 @@ func Fuzz(f *testing.F, h canceltest.Harness) {
 // world plays the ith world.
 func (o *RandomOptions) world(ctx context.Context, h canceltest.Harness, i int) (commands int, err error) {
 	seed := o.Seed + uint64(i)
-	d := &dice{rng: rand.New(rand.NewPCG(seed, 0))}
+	d := &dice{rng: rand.New(rand.NewPCG(seed, 0)), fit: rows.Fit{States: h.States, Kinds: h.Kinds}}
 	size := 1 + d.roll(min(o.Requests, 12))
 	switch {
 	case i%100 == 99:
@@ -125,6 +128,7 @@ func (o *RandomOptions) world(ctx context.Context, h canceltest.Harness, i int) 
 type dice struct {
 	rng  *rand.Rand
 	data []byte
+	fit  rows.Fit // what the store has
 }
 
 // roll returns a number below n.
@@ -184,6 +188,7 @@ func (d *dice) script(requests, commands int) script {
 	// Commands are chosen with an eye on the states, so that not most of them
 	// are refused.
 	m := newModel(sc.requests, clockStart)
+	m.ender = !sc.plain
 	ids := make([]lifecycle.ID, 0, len(sc.requests))
 	for _, r := range sc.requests {
 		ids = append(ids, r.ID)
@@ -239,6 +244,7 @@ func (d *dice) tree(n int) []lifecycle.Request {
 		if r.State == lifecycle.StateCancelling {
 			r.Outcome = d.outcome(r.Kind)
 		}
+		r = d.fit.Request(r)
 		requests = append(requests, r)
 		if r.Kind.HasChildren() {
 			parents = append(parents, r)
@@ -262,8 +268,8 @@ func (d *dice) outcome(k lifecycle.Kind) lifecycle.State {
 // command makes up a command for the requests as m has them.
 func (d *dice) command(m *model, ids []lifecycle.ID, next lifecycle.ID) command {
 	c := command{op: d.weighted(
-		[]string{"cancel", "begin", "acknowledge", "force", "checkin", "resume", "plan", "execute", "fire", "submit", "wait"},
-		[]int{20, 6, 18, 8, 5, 5, 4, 4, 20, 8, 6})}
+		[]string{"cancel", "begin", "acknowledge", "force", "checkin", "resume", "plan", "execute", "transition", "submit", "delete", "wait"},
+		[]int{20, 6, 18, 8, 5, 5, 4, 4, 20, 8, 4, 6})}
 	switch c.op {
 	case "resume":
 	case "wait":
@@ -273,24 +279,16 @@ func (d *dice) command(m *model, ids []lifecycle.ID, next lifecycle.ID) command 
 		c.request = lifecycle.Request{ID: next, Parent: d.id(m, ids, func(r *modelRequest) bool { return r.hasKids() })}
 		c.request.Kind = pick(d, append(leafKinds, parentKinds...))
 		c.request.State = pick(d, []lifecycle.State{lifecycle.StateWait, lifecycle.StatePendingValidation})
+		c.request = d.fit.Request(c.request)
 		return c
-	case "fire":
+	case "delete":
+		c.id = d.id(m, ids, func(r *modelRequest) bool { return !r.live() })
+		return c
+	case "transition":
 		c.id = d.id(m, ids, func(r *modelRequest) bool { return r.live() && r.state != "CANCELLING" })
-		var fits []lifecycle.Trigger
-		for t := range lifecycle.Triggers() {
-			if _, ok := modelLife[t.String()]; !ok {
-				continue
-			}
-			if r := m.requests[int64(c.id)]; r == nil || d.rng != nil && d.roll(20) == 0 || modelLife[t.String()][r.state][0] != "" {
-				fits = append(fits, t)
-			}
-		}
-		if c.trigger = lifecycle.TriggerStart; len(fits) > 0 {
-			c.trigger = pick(d, fits)
-		}
-		return c
+		c.trigger = d.trigger(m.requests[int64(c.id)])
 	case "acknowledge":
-		c.outcome = pick(d, allOutcomes)
+		c.outcome = d.fit.Outcome(pick(d, allOutcomes))
 		if d.roll(30) == 0 {
 			c.outcome = pick(d, allLive)
 		}
@@ -304,6 +302,30 @@ func (d *dice) command(m *model, ids []lifecycle.ID, next lifecycle.ID) command 
 		c.fault = d.fault(len(m.requests), ids)
 	}
 	return c
+}
+
+// trigger returns one that fits the request, as most are, and leads to a state that the
+// store has.
+func (d *dice) trigger(r *modelRequest) lifecycle.Trigger {
+	var fits []lifecycle.Trigger
+	for t := range lifecycle.Triggers() {
+		rule, ok := modelLife[t.String()]
+		if !ok || slices.ContainsFunc(slices.Collect(maps.Values(rule)), func(to [2]string) bool { return !d.has(to[0]) }) {
+			continue
+		}
+		if r == nil || d.rng != nil && d.roll(20) == 0 || rule[r.state][0] != "" {
+			fits = append(fits, t)
+		}
+	}
+	if len(fits) == 0 {
+		return lifecycle.TriggerStart
+	}
+	return pick(d, fits)
+}
+
+func (d *dice) has(state string) bool {
+	var s lifecycle.State
+	return s.UnmarshalText([]byte(state)) == nil && d.fit.Has(s)
 }
 
 // id returns the id of a request that is wanted, of any other, or of none.

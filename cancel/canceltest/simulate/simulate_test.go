@@ -217,7 +217,7 @@ func TestPlayScriptRefusesNonsense(t *testing.T) {
 		"", "plain", "plane\n\n1 PARENT WAIT\n\nresume", "plain, pages of 0\n\n1 PARENT WAIT", "plain, quickly\n\n1 PARENT WAIT",
 		"plain\n\n1 PARENT\n\nresume", "plain\n\n1 PARENT WAIT\n\nabolish 1", "plain\n\n1 PARENT WAIT\n\ncancel one",
 		"plain\n\n1 PARENT WAIT\n\ncancel 1, call 2 explodes", "plain\n\n1 PARENT WAIT\n\nacknowledge 1 WELL", "plain\n\n1 PARENT WAIT\n\nwait long",
-		"plain\n\n1 PARENT WAIT\n\nfire 1 up", "plain\n\n1 PARENT WAIT\n\nsubmit 2 CHILD WAIT",
+		"plain\n\n1 PARENT WAIT\n\ntransition 1 up", "plain\n\n1 PARENT WAIT\n\nsubmit 2 CHILD WAIT",
 	} {
 		if err := simulate.PlayScript(t.Context(), inMemory, text); err == nil {
 			t.Errorf("PlayScript(%q) accepts it", text)
@@ -238,8 +238,8 @@ all capabilities, pages of 2, no receipts
   5 CHILD CANCELLING
 
 plan 1
-fire 4 dispatch
-fire 4 finish
+transition 4 dispatch
+transition 4 finish
 submit 6<2 PARENT PENDING_VALIDATION
 checkin 3
 begin 6, call 1 fails
@@ -263,6 +263,7 @@ acknowledge 2 SUCCEEDED
 cancel 1, writes from 1 conflict
 cancel 1, read 2 is stale
 cancel 1, page 1 is short
+cancel 1, page 1 is broken off
 resume, pages from 1 are short
 resume, request 5 cannot be written
 acknowledge 5 ERROR

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -53,13 +52,16 @@ func (o *StormOptions) orDefault() StormOptions {
 
 // CheckStorm has many goroutines work on one store at the same time, on random trees:
 // they cancel, resume, acknowledge, force and check in, run work with
-// [cancel.Workers], start and end requests as a scheduler does, retry them, and submit
-// children where [canceltest.Harness.Insert] is set. Every write is checked against the rules
-// when it is made, every Cancel that succeeds is followed by a look whether anything
-// has escaped. When all have finished, Resume and the last acknowledgements
-// have to bring every cancelled tree to its end.
+// [cancel.Workers], make a scheduler's transitions, and submit children by
+// [canceltest.Harness.Submit] or the store's own method. All calls go to the store at
+// once. What it said of each is put on record, and when all have finished the record is
+// judged: whether every request can have gone the way that it is said to have gone,
+// whether the rules permit every write, and whether a request was live, or came, when its
+// parent had ended. Every Cancel that succeeds is followed by a look whether anything has
+// escaped. In the end Resume and the last acknowledgements have to bring every cancelled
+// tree to its end.
 //
-// Run it with the race detector. It returns how many writes were checked, and an error
+// Run it with the race detector. It returns how many writes were judged, and an error
 // that has the history of the requests in question.
 func CheckStorm(ctx context.Context, h canceltest.Harness, opts *StormOptions) (writes int, err error) {
 	o := opts.orDefault()
@@ -87,10 +89,12 @@ func RunStorm(t *testing.T, h canceltest.Harness, opts *StormOptions) (writes in
 // A storm is many goroutines at work on one store.
 type storm struct {
 	h       canceltest.Harness
-	audited *audited
+	history *history
 	workers cancel.Workers
 	tries   int
-	whole   bool         // nobody leaves anything to Resume
+	whole   bool // nobody leaves anything to Resume
+	submits func(ctx context.Context, r lifecycle.Request) error
+	next    atomic.Int64 // the last id
 	clock   atomic.Int64 // microseconds
 
 	mu        sync.Mutex
@@ -100,17 +104,22 @@ type storm struct {
 }
 
 func (o *StormOptions) storm(ctx context.Context, h canceltest.Harness, seed uint64) (writes int, err error) {
-	d := &dice{rng: rand.New(rand.NewPCG(seed, 0))}
+	fit := rows.Fit{States: h.States, Kinds: h.Kinds}
+	d := &dice{rng: rand.New(rand.NewPCG(seed, 0)), fit: fit}
 	requests := d.tree(o.Requests)
 	picked := len(requests)
 	whole := seed%2 == 0
 	if whole {
-		requests = stormFamilies(requests)
+		requests = fit.All(stormFamilies(requests))
 	}
 	set := setup{plain: d.roll(2) == 0, pageSize: pick(d, []int{0, 1, 3, 16})}
 	err = rows.With(ctx, h.New, h.Close, requests, func(repo cancel.Repository) error {
-		s := &storm{h: h, audited: newAudited(repo, requests, set.plain), tries: o.Tries, whole: whole, told: map[lifecycle.ID]bool{}, cancelled: map[lifecycle.ID]string{}}
-		s.audited.ids = s.audited.ids[:picked]
+		s := &storm{
+			h: h, history: newHistory(repo, requests, set.plain), tries: o.Tries, whole: whole,
+			told: map[lifecycle.ID]bool{}, cancelled: map[lifecycle.ID]string{}, submits: rows.Submitter(h.Submit, repo),
+		}
+		s.next.Store(int64(len(requests)))
+		s.history.ids = s.history.ids[:picked]
 		if s.whole {
 			if _, err := s.canceller(0).Resume(ctx, nil); err != nil {
 				return fmt.Errorf("resume: %w", err)
@@ -118,7 +127,7 @@ func (o *StormOptions) storm(ctx context.Context, h canceltest.Harness, seed uin
 		}
 		var wg sync.WaitGroup
 		for i := range o.Goroutines {
-			a := &stormActor{storm: s, d: &dice{rng: rand.New(rand.NewPCG(seed, uint64(i)+1))}, name: fmt.Sprintf("goroutine %d", i+1)}
+			a := &stormActor{storm: s, d: &dice{rng: rand.New(rand.NewPCG(seed, uint64(i)+1)), fit: fit}, name: fmt.Sprintf("goroutine %d", i+1)}
 			a.canceller = s.canceller(set.pageSize)
 			wg.Go(func() { a.run(ctx) })
 		}
@@ -129,17 +138,18 @@ func (o *StormOptions) storm(ctx context.Context, h canceltest.Harness, seed uin
 		if s.whole {
 			s.finish(ctx, set.pageSize)
 		}
-		if len(s.errs) == 0 && s.audited.err() == nil {
+		if len(s.errs) == 0 {
 			s.quiesce(ctx)
 		}
-		writes = s.audited.count()
-		return show.Errors(append([]error{s.audited.err()}, s.errs...))
+		writes = s.history.count
+		snap, err := canceltest.TakeSnapshot(ctx, repo)
+		return show.Errors(append([]error{s.history.judge(snap), err}, s.errs...))
 	})
 	return writes, err
 }
 
 func (s *storm) canceller(pageSize int) *cancel.Canceller {
-	return cancel.New(s.audited, &cancel.Options{
+	return cancel.New(s.history, &cancel.Options{
 		PageSize:    pageSize,
 		Grace:       -1,
 		Now:         s.now,
@@ -162,7 +172,7 @@ func (s *storm) interrupt(ctx context.Context, ids []lifecycle.ID, cause cancel.
 }
 
 func (s *storm) bad(ids []lifecycle.ID, format string, args ...any) {
-	err := fmt.Errorf("%w%s", fmt.Errorf(format, args...), s.audited.history(ids...))
+	err := fmt.Errorf("%w%s", fmt.Errorf(format, args...), s.history.text(ids...))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.errs = append(s.errs, err)
@@ -210,7 +220,7 @@ func (s *storm) quiesce(ctx context.Context) {
 			}
 		}
 	}
-	if err := s.audited.agrees(snap); err != nil {
+	if err := s.history.agrees(snap); err != nil {
 		s.bad(nil, "%w", err)
 	}
 }
@@ -218,7 +228,7 @@ func (s *storm) quiesce(ctx context.Context) {
 // quiet reads all requests and checks that none waits for nothing. It reports whether it
 // could.
 func (s *storm) quiet(ctx context.Context, when string) (canceltest.Snapshot, bool) {
-	snap, err := canceltest.TakeSnapshot(ctx, s.audited.repo)
+	snap, err := canceltest.TakeSnapshot(ctx, s.history.repo)
 	if err != nil {
 		s.bad(nil, "reading all requests: %w", err)
 		return nil, false
@@ -260,14 +270,14 @@ func (a *stormActor) run(ctx context.Context) {
 		if a.whole && (what == "begin" || what == "resume") {
 			what = "acknowledge"
 		}
-		id := a.audited.pick(a.d, stormWants[what])
+		id := a.history.pick(a.d, stormWants[what])
 		switch what {
 		case "cancel":
 			err = a.cancel(ctx, id)
 		case "begin":
 			_, err = a.canceller.Fence(ctx, cancel.Order{ID: id, Actor: a.name})
 		case "acknowledge":
-			_, err = a.canceller.Acknowledge(ctx, cancel.Order{ID: id, Actor: a.name}, pick(a.d, allOutcomes))
+			_, err = a.canceller.Acknowledge(ctx, cancel.Order{ID: id, Actor: a.name}, a.d.fit.Outcome(pick(a.d, allOutcomes)))
 			if errors.Is(err, esserrors.CodeConflict) {
 				err = nil // it has answered otherwise before
 			}
@@ -311,11 +321,15 @@ func stormFamilies(requests []lifecycle.Request) []lifecycle.Request {
 // finish answers for all work that has been told to stop, everybody at once: of two
 // that come last, at least one has to see it.
 func (s *storm) finish(ctx context.Context, pageSize int) {
-	s.audited.slow.Store(true)
-	defer s.audited.slow.Store(false)
+	s.history.slow.Store(true)
+	defer s.history.slow.Store(false)
+	snap, err := canceltest.TakeSnapshot(ctx, s.history.repo)
+	if err != nil {
+		s.bad(nil, "reading all requests: %w", err)
+	}
 	c := s.canceller(pageSize)
 	var wg sync.WaitGroup
-	for _, id := range s.audited.all(func(r *modelRequest) bool { return r.state == "CANCELLING" && r.runsWork() && r.outcome == "" }) {
+	for _, id := range unanswered(snap) {
 		wg.Go(func() {
 			if _, err := c.Acknowledge(ctx, cancel.Order{ID: id, Actor: fmt.Sprint("worker of ", id)}, lifecycle.StateCancelled); err != nil {
 				s.bad([]lifecycle.ID{id}, "acknowledge of request %d: %w", id, err)
@@ -351,7 +365,7 @@ func (a *stormActor) cancel(ctx context.Context, id lifecycle.ID) error {
 		slices.Sort(level)
 		q := cancel.ChildQuery{Parents: level, States: lifecycle.Live, Limit: 1000}
 		for {
-			page, err := a.audited.Children(ctx, q)
+			page, err := a.history.Children(ctx, q)
 			if err != nil {
 				return err
 			}
@@ -374,13 +388,16 @@ func (a *stormActor) cancel(ctx context.Context, id lifecycle.ID) error {
 // work runs the work of a request that has been started, and ends the request as a
 // scheduler does, unless a cancel was quicker.
 func (a *stormActor) work(ctx context.Context, id lifecycle.ID) error {
-	r, err := a.audited.Get(ctx, id)
+	r, err := a.history.Get(ctx, id)
 	if err != nil || r.State != lifecycle.StateRunning || !r.Kind.RunsWork() || r.Kind.HasChildren() {
 		return nil
 	}
-	end := [][]lifecycle.Trigger{
+	end := pick(a.d, [][]lifecycle.Trigger{
 		{lifecycle.TriggerComplete, lifecycle.TriggerSucceed}, {lifecycle.TriggerFail}, {lifecycle.TriggerFailRetryable}, {lifecycle.TriggerComplete},
-	}[a.d.roll(4)]
+	})
+	if a.d.fit.States != 0 {
+		end = nil // whatever the store has of these
+	}
 	err = a.workers.Run(ctx, a.canceller, r, func(ctx context.Context) error {
 		timer := time.NewTimer(time.Duration(a.d.roll(500)) * time.Microsecond)
 		defer timer.Stop()
@@ -400,23 +417,18 @@ func (a *stormActor) work(ctx context.Context, id lifecycle.ID) error {
 	return err
 }
 
-// schedule moves a request as a scheduler does. It never ends a parent.
+// schedule makes a transition as a scheduler does.
 func (a *stormActor) schedule(ctx context.Context, id lifecycle.ID) error {
-	r, err := a.audited.Get(ctx, id)
+	r, err := a.history.Get(ctx, id)
 	if err != nil {
 		return ignoreNotFound(err)
 	}
-	var fits []lifecycle.Trigger
-	for t := range lifecycle.Triggers() {
-		to := modelLife[t.String()][r.State.String()][0]
-		if to != "" && (!r.Kind.HasChildren() || !modelIn(to, modelTerminal)) {
-			fits = append(fits, t)
-		}
-	}
-	if len(fits) == 0 {
+	m := modelOf(r)
+	_, err = a.canceller.Transition(ctx, cancel.Order{ID: id, Actor: a.name}, a.d.trigger(&m))
+	if errors.Is(err, cancel.ErrLiveChild) {
 		return nil
 	}
-	return a.fire(ctx, id, pick(a.d, fits))
+	return err
 }
 
 func ignoreNotFound(err error) error {
@@ -426,41 +438,13 @@ func ignoreNotFound(err error) error {
 	return err
 }
 
-// fire changes a state if nobody is quicker.
-func (a *stormActor) fire(ctx context.Context, id lifecycle.ID, t lifecycle.Trigger) error {
-	r, err := a.audited.Get(ctx, id)
-	if err != nil {
-		return err
-	}
-	to, err := lifecycle.Transition(r.Kind, r.State, t)
-	if err != nil || r.State == lifecycle.StateCancelling {
-		return err
-	}
-	_, err = a.audited.Apply(ctx, []cancel.Change{{
-		Old: r, Trigger: t, State: to, CheckedIn: r.CheckedIn, Cause: cancel.Cause{Root: id, Actor: a.name, Time: a.now()},
-	}})
-	return err
-}
-
-// submit inserts a child below the request, if that admits one.
+// submit submits a child below the request, as the store does it.
 func (a *stormActor) submit(ctx context.Context, parent lifecycle.ID) error {
-	if a.h.Insert == nil {
+	if a.submits == nil {
 		return nil
 	}
-	r := lifecycle.Request{Parent: parent, Kind: pick(a.d, append(leafKinds, parentKinds...)), State: lifecycle.StateWait}
-	return a.audited.insert(r, func(r lifecycle.Request) error { return a.h.Insert(ctx, a.audited.repo, []lifecycle.Request{r}) })
-}
-
-// history is what has been written to the requests, for an error.
-func (s *audited) history(ids ...lifecycle.ID) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var b strings.Builder
-	for _, id := range slices.Compact(slices.Sorted(slices.Values(ids))) {
-		fmt.Fprintf(&b, "\nthe history of request %d:", id)
-		for _, line := range s.log[id] {
-			fmt.Fprintf(&b, "\n  %s", line)
-		}
-	}
-	return b.String()
+	r := a.d.fit.Request(lifecycle.Request{
+		ID: lifecycle.ID(a.next.Add(1)), Parent: parent, Kind: pick(a.d, append(leafKinds, parentKinds...)), State: lifecycle.StateWait,
+	})
+	return a.history.submit(r, func() error { return a.submits(ctx, r) })
 }

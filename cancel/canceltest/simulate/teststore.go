@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -165,7 +166,7 @@ func (st *testStore) look(ctx context.Context) (err error) {
 
 // step looks at what a call has done.
 func (st *testStore) step(ctx context.Context, c command, call canceltest.Call) error {
-	if !call.Reached || call.Method != "Apply" && call.Method != "CancelChildren" {
+	if !call.Reached || !slices.Contains([]string{"Apply", "CancelChildren", "EndParent"}, call.Method) {
 		return nil
 	}
 	before := st.snap
@@ -262,7 +263,7 @@ func (a *played) ending() string {
 	switch a.op {
 	case "wait":
 		return ""
-	case "fire", "submit":
+	case "submit", "delete":
 		b.WriteString("     -> " + show.Answer(a.err) + "\n")
 		return b.String()
 	case "checkin":

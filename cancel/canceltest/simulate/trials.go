@@ -129,6 +129,8 @@ type trial struct {
 
 // trialsOf returns everything that a Canceller can be asked to do in a tree.
 func trialsOf(h canceltest.Harness, t Tree) []trial {
+	fit := rows.Fit{States: h.States, Kinds: h.Kinds}
+	t.Requests = fit.All(t.Requests)
 	var all []trial
 	add := func(everySetup bool, before []command, cmds ...command) {
 		setups := []setup{{plain: false}}
@@ -157,8 +159,14 @@ func trialsOf(h canceltest.Harness, t Tree) []trial {
 			}
 		}
 		add(false, nil, command{op: "force", id: r.ID}, command{op: "checkin", id: r.ID})
+		for t := range lifecycle.Permitted(r.Kind, r.State) {
+			to, _ := lifecycle.Next(r.Kind, r.State, t)
+			if r.State != lifecycle.StateCancelling && fit.Has(to) && (lifecycle.Terminal.Has(to) || t == lifecycle.TriggerStart) && t != lifecycle.TriggerCancel {
+				add(false, nil, command{op: "transition", id: r.ID, trigger: t})
+			}
+		}
 		for outcome := range lifecycle.Outcomes.All() {
-			if r.State == lifecycle.StateCancelling || outcome == lifecycle.StateSucceeded {
+			if fit.Has(outcome) && (r.State == lifecycle.StateCancelling || outcome == fit.Outcome(lifecycle.StateSucceeded)) {
 				add(false, nil, command{op: "acknowledge", id: r.ID, outcome: outcome})
 			}
 		}
