@@ -17,7 +17,7 @@ var mutants = []mutant{
 		"made, err := r.Kind.HasChildren(), error(nil)\nif !made { made, err = o.applyOne(ctx, ch) }"),
 	one("the fence comes after the cascade", "operation.cancel",
 		"root, err := o.cancelRoot(ctx)",
-		`if r, err := o.get(ctx, o.id); whole && err == nil && r.Kind.HasChildren() && lifecycle.Pending.Has(r.State) | lifecycle.Executing.Has(r.State) && r.State != lifecycle.StateCancelling {
+		`if r, err := o.get(ctx, o.id); whole && err == nil && r.Kind.HasChildren() && lifecycle.Live.Has(r.State) && r.State != lifecycle.StateCancelling {
 			if _, err := o.sweep(ctx, [][]node{{{req: r, from: r.State}}}); err != nil { return err }
 			o.visited = visits{}
 			o.result.Counts = Counts{}
@@ -58,7 +58,7 @@ var mutants = []mutant{
 
 	// Settling.
 	one("a parent is settled without looking for live children", "operation.withoutLiveChildren", "return live[n.req.ID]", "return false"),
-	one("the upward settle does not look for live children", "operation.settleOne", "err != nil || live", "err != nil"),
+	one("the upward settle does not look for live children", "operation.settleOne", "if err != nil || live { return n, err }", "if err != nil { return n, err }\n_ = live"),
 	one("work looks for live children before it records its answer", "operation.answer",
 		"made, err := o.applyOne(ctx, ch)",
 		`live, err := o.liveChild(ctx, r.ID)

@@ -95,7 +95,7 @@ func TestProofInterleavings(t *testing.T) {
 				var ends []string
 				for i, v := range variants(w) {
 					if !proof.Full() {
-						v.MaxRuns = 120
+						v.MaxRuns = proof.Quick(30, 120)
 					}
 					r := explore.Run(t, v)
 					sum.add(r)
@@ -444,7 +444,7 @@ func TestProofInterleavingsFail(t *testing.T) {
 // is wrong have to be the same.
 func TestProofInterleavingsMerged(t *testing.T) {
 	t.Parallel()
-	limit := proof.Pick(60.0, 1500, 60_000)
+	limit := proof.Pick(proof.Quick(20.0, 60), 1500, 60_000)
 	var worlds []explore.World
 	for _, w := range explore.Worlds() {
 		worlds = append(worlds, variants(w)[:2]...)

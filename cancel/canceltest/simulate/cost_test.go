@@ -15,6 +15,9 @@ import (
 // minutes.
 func TestCost(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("takes a second or two")
+	}
 	for name, view := range map[string]func(cancel.Repository) cancel.Repository{
 		"with capabilities": func(repo cancel.Repository) cancel.Repository { return repo },
 		"plain":             canceltest.Plain,

@@ -27,7 +27,7 @@ var inMemory = canceltest.Harness{
 // proofTrees returns the trees for a Proof test.
 func proofTrees() []simulate.Tree {
 	trees := simulate.Trees()
-	return proof.Pick([]simulate.Tree{trees[1], trees[2], trees[3], trees[6]}, trees, append(trees, pairs()...))
+	return proof.Pick(proof.Quick(trees[2:3], []simulate.Tree{trees[1], trees[2], trees[3], trees[6]}), trees, append(trees, pairs()...))
 }
 
 // pairs returns a tree for every kind and state of a parent with every kind and state of

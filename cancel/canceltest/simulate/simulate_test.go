@@ -18,7 +18,7 @@ import (
 // TestProofRandomWorlds compares the library with a naive model of its rules.
 func TestProofRandomWorlds(t *testing.T) {
 	t.Parallel()
-	simulate.RunRandom(t, inMemory, &simulate.RandomOptions{Worlds: proof.Pick(150, 1500, 50_000), Requests: 3000})
+	simulate.RunRandom(t, inMemory, &simulate.RandomOptions{Worlds: proof.Pick(proof.Quick(50, 150), 1500, 50_000), Requests: 3000})
 }
 
 func FuzzWorlds(f *testing.F) { simulate.Fuzz(f, inMemory) }
@@ -26,7 +26,7 @@ func FuzzWorlds(f *testing.F) { simulate.Fuzz(f, inMemory) }
 // TestProofConcurrentWorlds has many at work on one store. Run it with -race.
 func TestProofConcurrentWorlds(t *testing.T) {
 	t.Parallel()
-	simulate.RunStorm(t, inMemory, &simulate.StormOptions{Storms: proof.Pick(10, 150, 5000)})
+	simulate.RunStorm(t, inMemory, &simulate.StormOptions{Storms: proof.Pick(proof.Quick(3, 10), 150, 5000)})
 }
 
 // TestStormConcurrentSafe is one small storm, for runs that repeat tests.

@@ -1,12 +1,13 @@
 // Package proof says how much the heavy tests of the kit do.
 //
-// By default they take a second or two. The environment variable ESS_PROOF has them
+// By default they take a second or two, and less with -short. The environment variable ESS_PROOF has them
 // do more: "full" takes minutes, and is what .ci/run does; "long" takes hours.
 package proof
 
 import (
 	"fmt"
 	"os"
+	"testing"
 )
 
 // Variable is the environment variable that says how much is done.
@@ -24,6 +25,14 @@ func Pick[T any](quick, full, long T) T {
 	default:
 		panic(fmt.Sprintf("%s is %q, want full, long or nothing", Variable, level))
 	}
+}
+
+// Quick returns quick, or short if the tests are run with -short.
+func Quick[T any](short, quick T) T {
+	if testing.Short() {
+		return short
+	}
+	return quick
 }
 
 // Full reports whether the tests are to do more than they do by default.
