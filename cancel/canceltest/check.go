@@ -81,7 +81,7 @@ type check struct {
 
 func contract() []check {
 	return slices.Concat(harnessChecks, getChecks, childrenChecks, applyChecks, applyOldChecks, applyConcurrentChecks, repositoryChecks,
-		causeChecks, listChecks, childChecks, endParentChecks, submitChecks, unreadableChecks, cancelChecks)
+		causeChecks, listChecks, childChecks, treeChecks, settleChecks, endParentChecks, submitChecks, unreadableChecks, cancelChecks)
 }
 
 // on runs the check. Its error is a *CheckError.

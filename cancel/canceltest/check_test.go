@@ -117,6 +117,14 @@ func (declining) CancelChildren(context.Context, cancel.ChildCancel) (cancel.Chi
 	return cancel.ChildPage{}, errors.ErrUnsupported
 }
 
+func (declining) CancelTree(context.Context, cancel.TreeCancel) (cancel.TreePage, error) {
+	return cancel.TreePage{}, errors.ErrUnsupported
+}
+
+func (declining) Settle(context.Context, cancel.Settlement) ([]cancel.Change, error) {
+	return nil, errors.ErrUnsupported
+}
+
 func (declining) ListCancelling(context.Context, lifecycle.ID, int) ([]cancel.CancellingRequest, error) {
 	return nil, fmt.Errorf("not here: %w", errors.ErrUnsupported)
 }

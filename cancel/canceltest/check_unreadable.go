@@ -94,7 +94,7 @@ var unreadableChecks = []check{
 	}, {
 		"Unreadable/Cancel", "A row that cannot be read is never reported as success, stops no other request and no other tree from being cancelled, and nothing is settled above it.",
 		func(ctx context.Context, h Harness) error {
-			for _, view := range []func(cancel.Repository) cancel.Repository{func(repo cancel.Repository) cancel.Repository { return repo }, Plain} {
+			for _, view := range views {
 				err := spoiling(ctx, h, h.spoilt(), func(repo cancel.Repository, odd []lifecycle.ID) error {
 					c := cancel.New(view(repo), &cancel.Options{PageSize: 3})
 					if _, err := c.Fence(ctx, order(20, nil)); err != nil {

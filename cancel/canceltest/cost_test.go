@@ -15,14 +15,17 @@ import (
 var concurrent = map[string]int64{
 	"Apply/OverlappingBatches":     30,
 	"Apply/AtomicForReaders":       5 * (1 + 2*100),
-	"Cancel/SixteenAtOnce":         2 * 16 * 300, // pages of 7 below two parents, each tried up to 8 times
+	"Cancel/SixteenAtOnce":         3 * 16 * 300, // pages of 7 below two parents, each tried up to 8 times
 	"Cancel/LastAnswersAtOnce":     12 * 3 * 40,
 	"CancelChildren/OneOfManyWins": 2 * 8 * 61,
 
 	// Two who write at most 400 times, beside one who reads, or cancels and tries 400 times.
 	"Children/WhileTheyChangeState":       2*400 + 8*22 + 20,
 	"CancelChildren/WhileTheyChangeState": 2*400 + 22 + 20,
-	"Cancel/WhileTheyChangeState":         2 * (2*400 + 3*2*400 + 20),
+	"Cancel/WhileTheyChangeState":         3 * (2*400 + 3*2*400 + 20),
+	"CancelTree/OneOfManyWins":            6 * 60,
+	"CancelTree/WhileTheyChangeState":     2*400 + 10 + 20,
+	"Settle/OneOfManyWins":                6,
 	"Submit/BesideAFence":                 12 * (1 + 14),
 	"Submit/BesideAnEnd":                  12 * 4,
 	"EndParent/BesideSubmissions":         12 * 2,
@@ -63,7 +66,7 @@ func TestCost(t *testing.T) {
 				}
 			}
 			t.Logf("%d repositories, %d requests, at most %d in one; %d calls and those of many at once", repos, requests, largest, alone)
-			if repos > 150 || requests > 13_000 || largest > 1_500 || alone > 7_500 {
+			if repos > 200 || requests > 18_000 || largest > 1_500 || alone > 9_500 {
 				t.Error("that is more than the documentation of Harness says")
 			}
 		})

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"example.com/ess/cancel"
+	"example.com/ess/cancel/canceltest/internal/rows"
 	"example.com/ess/cancel/canceltest/internal/show"
 	"example.com/ess/lifecycle"
 )
@@ -49,7 +50,7 @@ type Fault struct {
 	// Repository was wrapped. No store may do that; it shows what then happens.
 	Stale bool
 	// Limit, if positive, makes a page have at most so many requests though more are
-	// asked for, as a store may. CancelChildren returns that page together with Err, if
+	// asked for, as a store may. CancelChildren and CancelTree return that page with Err, if
 	// both are set and After: it was broken off, and says what is known to be done.
 	Limit int
 	// Name says in texts what goes wrong. It has a default.
@@ -103,9 +104,9 @@ func (f Fault) fits(method string) bool {
 	case f.Stale:
 		return method == "Get" || method == "Children"
 	case f.Limit > 0 && f.Err != nil:
-		return method == "CancelChildren"
+		return method == "CancelChildren" || method == "CancelTree"
 	case f.Limit > 0:
-		return method == "Children" || method == "CancelChildren" || method == "ListCancelling"
+		return method == "Children" || method == "CancelChildren" || method == "CancelTree" || method == "ListCancelling"
 	default:
 		return true
 	}
@@ -140,6 +141,7 @@ func Crash(call int, after bool) []Fault {
 // counted as a call.
 type Faulty struct {
 	repo  cancel.Repository
+	can   rows.Capabilities
 	stale bool // one of the faults needs the past
 
 	mu     sync.Mutex
@@ -158,7 +160,7 @@ type faultCount struct {
 
 // NewFaulty wraps repo. With no faults it only keeps the record.
 func NewFaulty(repo cancel.Repository, faults ...Fault) *Faulty {
-	f := &Faulty{repo: repo, past: map[lifecycle.ID]lifecycle.Request{}}
+	f := &Faulty{repo: repo, can: rows.CapabilitiesOf(repo), past: map[lifecycle.ID]lifecycle.Request{}}
 	for _, fault := range faults {
 		f.faults = append(f.faults, &faultCount{Fault: fault})
 		f.stale = f.stale || fault.Stale
@@ -206,14 +208,19 @@ type Call struct {
 	// What was asked; only what belongs to the method is set.
 	ID      lifecycle.ID      // Get, Cause
 	Query   cancel.ChildQuery // Children, CancelChildren
-	Changes []cancel.Change   // Apply, EndParent
+	Changes []cancel.Change   // Apply, EndParent; what CancelTree and Settle have made
+	From    []cancel.Cursor   // CancelTree
+	IDs     []lifecycle.ID    // Settle
 	After   lifecycle.ID      // ListCancelling
-	Limit   int               // ListCancelling
-	Cause   cancel.Cause      // CancelChildren; what Cause returned
+	Limit   int               // ListCancelling, CancelTree
+	Cause   cancel.Cause      // CancelChildren, CancelTree, Settle; what Cause returned
 	// What the store answered, whoever got to know.
 	Requests []lifecycle.Request // Get, Children, ListCancelling
 	Made     []bool              // Apply, EndParent
 	Page     cancel.ChildPage    // CancelChildren
+	Rest     []cancel.Cursor     // CancelTree
+	// Cancelled is how many requests CancelTree has made CANCELLED and not named.
+	Cancelled int
 	// Reached says that the store was called.
 	Reached bool
 	// Faults says what went wrong on purpose.
@@ -250,6 +257,10 @@ func (c Call) asked() string {
 		return fmt.Sprint(c.ID)
 	case "Apply", "EndParent":
 		return show.Changes(c.Changes)
+	case "CancelTree":
+		return "below " + show.Cursors(c.From)
+	case "Settle":
+		return fmt.Sprint(c.IDs)
 	case "ListCancelling":
 		return fmt.Sprintf("after %d, at most %d", c.After, c.Limit)
 	default:
@@ -265,6 +276,10 @@ func (c Call) answer() string {
 		return show.Made(c.Changes, c.Made)
 	case "CancelChildren":
 		return show.Page(c.Page)
+	case "CancelTree":
+		return show.Tree(cancel.TreePage{Changes: c.Changes, Cancelled: c.Cancelled, Rest: c.Rest})
+	case "Settle":
+		return show.Changes(c.Changes)
 	default:
 		return show.Requests(c.Requests)
 	}

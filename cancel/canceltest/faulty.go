@@ -3,11 +3,10 @@ package canceltest
 import (
 	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"slices"
 
 	"example.com/ess/cancel"
+	"example.com/ess/cancel/canceltest/internal/rows"
 	"example.com/ess/lifecycle"
 )
 
@@ -16,6 +15,8 @@ var (
 	_ cancel.CancellingLister = (*Faulty)(nil)
 	_ cancel.CauseReader      = (*Faulty)(nil)
 	_ cancel.ParentEnder      = (*Faulty)(nil)
+	_ cancel.TreeCanceller    = (*Faulty)(nil)
+	_ cancel.Settler          = (*Faulty)(nil)
 )
 
 // A strike is what goes wrong with one call.
@@ -204,9 +205,9 @@ func (f *Faulty) Apply(ctx context.Context, changes []cancel.Change) (made []boo
 
 // CancelChildren implements [cancel.ChildCanceller].
 func (f *Faulty) CancelChildren(ctx context.Context, cc cancel.ChildCancel) (page cancel.ChildPage, err error) {
-	able, ok := f.repo.(cancel.ChildCanceller)
-	if !ok {
-		return page, f.lacks("ChildCanceller")
+	able := f.can.Children
+	if able == nil {
+		return page, rows.Lacks("ChildCanceller")
 	}
 	c := Call{Method: "CancelChildren", Query: cc.Query, Cause: cc.Cause}
 	c.Query.Parents = slices.Clone(cc.Query.Parents)
@@ -236,11 +237,78 @@ func (f *Faulty) CancelChildren(ctx context.Context, cc cancel.ChildCancel) (pag
 	return page, err
 }
 
+// CancelTree implements [cancel.TreeCanceller].
+func (f *Faulty) CancelTree(ctx context.Context, tc cancel.TreeCancel) (page cancel.TreePage, err error) {
+	able := f.can.Tree
+	if able == nil {
+		return page, rows.Lacks("TreeCanceller")
+	}
+	tc.From = slices.Clone(tc.From)
+	c := Call{Method: "CancelTree", From: tc.From, Limit: tc.Limit, Cause: tc.Cause}
+	s := f.enter(&c, func(id lifecycle.ID) bool { return f.below(ctx, tc.From, id) })
+	if s.limit > 0 {
+		tc.Limit = min(tc.Limit, s.limit)
+	}
+	err = f.around(ctx, &c, s, func() error {
+		page, err = able.CancelTree(ctx, tc)
+		c.Changes, c.Rest = slices.Clone(page.Changes), page.Rest
+		c.Cancelled = page.Cancelled
+		f.rememberOld(page.Changes)
+		return err
+	})
+	if err != nil && s.limit == 0 {
+		page = cancel.TreePage{}
+	}
+	return page, err
+}
+
+// below reports whether a request is below one of the positions.
+func (f *Faulty) below(ctx context.Context, from []cancel.Cursor, id lifecycle.ID) bool {
+	for range 100 { // in a broken store there may be a cycle
+		r, err := f.repo.Get(ctx, id)
+		if err != nil || r.Parent == 0 {
+			return false
+		}
+		if slices.ContainsFunc(from, func(c cancel.Cursor) bool { return c.Parent == r.Parent && c.ID < id }) {
+			return true
+		}
+		id = r.Parent
+	}
+	return false
+}
+
+// Settle implements [cancel.Settler].
+func (f *Faulty) Settle(ctx context.Context, st cancel.Settlement) (made []cancel.Change, err error) {
+	able := f.can.Settler
+	if able == nil {
+		return nil, rows.Lacks("Settler")
+	}
+	st.IDs = slices.Clone(st.IDs)
+	c := Call{Method: "Settle", IDs: st.IDs, Cause: st.Cause}
+	s := f.enter(&c, func(id lifecycle.ID) bool { return slices.Contains(st.IDs, id) })
+	err = f.around(ctx, &c, s, func() error {
+		made, err = able.Settle(ctx, st)
+		c.Changes = slices.Clone(made)
+		f.rememberOld(made)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return made, nil
+}
+
+func (f *Faulty) rememberOld(changes []cancel.Change) {
+	for _, ch := range changes {
+		f.remember(ch.Old)
+	}
+}
+
 // EndParent implements [cancel.ParentEnder].
 func (f *Faulty) EndParent(ctx context.Context, ch cancel.Change) (made bool, err error) {
-	able, ok := f.repo.(cancel.ParentEnder)
-	if !ok {
-		return false, f.lacks("ParentEnder")
+	able := f.can.Ender
+	if able == nil {
+		return false, rows.Lacks("ParentEnder")
 	}
 	c := Call{Method: "EndParent", ID: ch.Old.ID, Changes: []cancel.Change{ch}, Made: []bool{false}}
 	s := f.enter(&c, func(id lifecycle.ID) bool { return id == ch.Old.ID })
@@ -256,9 +324,9 @@ func (f *Faulty) EndParent(ctx context.Context, ch cancel.Change) (made bool, er
 
 // ListCancelling implements [cancel.CancellingLister].
 func (f *Faulty) ListCancelling(ctx context.Context, after lifecycle.ID, limit int) (page []cancel.CancellingRequest, err error) {
-	able, ok := f.repo.(cancel.CancellingLister)
-	if !ok {
-		return nil, f.lacks("CancellingLister")
+	able := f.can.Lister
+	if able == nil {
+		return nil, rows.Lacks("CancellingLister")
 	}
 	c := Call{Method: "ListCancelling", After: after, Limit: limit}
 	s := f.enter(&c, func(lifecycle.ID) bool { return false })
@@ -280,9 +348,9 @@ func (f *Faulty) ListCancelling(ctx context.Context, after lifecycle.ID, limit i
 
 // Cause implements [cancel.CauseReader].
 func (f *Faulty) Cause(ctx context.Context, id lifecycle.ID) (cause cancel.Cause, err error) {
-	able, ok := f.repo.(cancel.CauseReader)
-	if !ok {
-		return cause, f.lacks("CauseReader")
+	able := f.can.Causes
+	if able == nil {
+		return cause, rows.Lacks("CauseReader")
 	}
 	c := Call{Method: "Cause", ID: id}
 	s := f.enter(&c, func(other lifecycle.ID) bool { return other == id })
@@ -295,8 +363,4 @@ func (f *Faulty) Cause(ctx context.Context, id lifecycle.ID) (cause cancel.Cause
 		return cancel.Cause{}, err
 	}
 	return cause, nil
-}
-
-func (f *Faulty) lacks(capability string) error {
-	return fmt.Errorf("canceltest: the wrapped repository is no %s: %w", capability, errors.ErrUnsupported)
 }

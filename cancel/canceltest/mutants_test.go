@@ -23,7 +23,7 @@ type mutant struct {
 	spoil      func(s *store)
 }
 
-var mutants = slices.Concat(readMutants, applyMutants, applyMoreMutants, causeMutants, childMutants, newMutants)
+var mutants = slices.Concat(readMutants, applyMutants, applyMoreMutants, causeMutants, childMutants, treeMutants, newMutants)
 
 // rejectedBy returns the names of the checks that failed.
 func rejectedBy(t *testing.T, err error) []string {

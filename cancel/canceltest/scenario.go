@@ -23,8 +23,20 @@ type scenario struct {
 	needs    bool                                      // makes sense only for a store with capabilities
 }
 
-// run does the steps on a repository of h and on package memrepo.
+// run does the steps on a repository of h and on package memrepo: as it is, and without
+// what does whole trees at once, unless the scenario says how it is to be seen.
 func (s scenario) run(ctx context.Context, h Harness, steps []step) error {
+	if s.view != nil {
+		return s.runOnce(ctx, h, steps)
+	}
+	err := s.runOnce(ctx, h, steps)
+	if s.view = ByLevel; err == nil {
+		err = s.runOnce(ctx, h, steps)
+	}
+	return err
+}
+
+func (s scenario) runOnce(ctx context.Context, h Harness, steps []step) error {
 	return h.with(ctx, s.begin, func(repo cancel.Repository) error {
 		if s.needs && !hasCapabilities(repo) {
 			return fmt.Errorf("%w: the repository has no capability", errLacks)
@@ -55,7 +67,7 @@ func (s scenario) run(ctx context.Context, h Harness, steps []step) error {
 
 func hasCapabilities(repo cancel.Repository) bool {
 	switch repo.(type) {
-	case cancel.ChildCanceller, cancel.CancellingLister, cancel.CauseReader:
+	case cancel.ChildCanceller, cancel.TreeCanceller, cancel.Settler, cancel.ParentEnder, cancel.CancellingLister, cancel.CauseReader:
 		return true
 	}
 	return false

@@ -28,6 +28,8 @@ type store struct {
 	endParent      func(ctx context.Context, ch cancel.Change) (bool, error)
 	submit         func(ctx context.Context, r lifecycle.Request) error
 	remove         func(ctx context.Context, ids ...lifecycle.ID) error
+	tree           func(ctx context.Context, c cancel.TreeCancel) (cancel.TreePage, error)
+	settle         func(ctx context.Context, s cancel.Settlement) ([]cancel.Change, error)
 }
 
 func newStore(requests []lifecycle.Request) (*store, error) {
@@ -36,6 +38,7 @@ func newStore(requests []lifecycle.Request) (*store, error) {
 	s.get, s.children, s.apply = mem.Get, mem.Children, mem.Apply
 	s.cancelChildren, s.list, s.cause = mem.CancelChildren, mem.ListCancelling, mem.Cause
 	s.endParent, s.submit, s.remove = mem.EndParent, mem.Submit, mem.Delete
+	s.tree, s.settle = mem.CancelTree, mem.Settle
 	return s, err
 }
 
@@ -67,6 +70,14 @@ func (s *store) EndParent(ctx context.Context, ch cancel.Change) (bool, error) {
 	return s.endParent(ctx, ch)
 }
 
+func (s *store) CancelTree(ctx context.Context, c cancel.TreeCancel) (cancel.TreePage, error) {
+	return s.tree(ctx, c)
+}
+
+func (s *store) Settle(ctx context.Context, st cancel.Settlement) ([]cancel.Change, error) {
+	return s.settle(ctx, st)
+}
+
 func (s *store) Submit(ctx context.Context, r lifecycle.Request) error { return s.submit(ctx, r) }
 
 // write makes a change whatever the request is like.
@@ -83,8 +94,17 @@ func (s *store) write(ctx context.Context, ch cancel.Change) error {
 	}
 }
 
+// noTrees declines what does whole trees at once.
+func (s *store) noTrees() {
+	s.tree = func(context.Context, cancel.TreeCancel) (cancel.TreePage, error) {
+		return cancel.TreePage{}, errors.ErrUnsupported
+	}
+	s.settle = func(context.Context, cancel.Settlement) ([]cancel.Change, error) { return nil, errors.ErrUnsupported }
+}
+
 // each has f change the changes before they are applied. It works on a copy.
 func (s *store) each(f func(ch *cancel.Change)) {
+	s.noTrees()
 	apply := s.apply
 	s.apply = func(ctx context.Context, changes []cancel.Change) ([]bool, error) {
 		changes = slices.Clone(changes)
@@ -147,6 +167,10 @@ func (s *store) queries(f func(q *cancel.ChildQuery)) {
 // shorten has no page longer than n.
 func (s *store) shorten(n int) {
 	s.queries(func(q *cancel.ChildQuery) { q.Limit = min(q.Limit, n) })
+	s.tree = func(ctx context.Context, c cancel.TreeCancel) (cancel.TreePage, error) {
+		c.Limit = min(c.Limit, n)
+		return s.Store.CancelTree(ctx, c)
+	}
 	s.cancelChildren = func(ctx context.Context, c cancel.ChildCancel) (cancel.ChildPage, error) {
 		c.Query.Limit = min(c.Query.Limit, n)
 		return s.Store.CancelChildren(ctx, c)

@@ -110,8 +110,8 @@ func ExampleExplore_violation() {
 	//   1. scheduler: Get(1) => RUNNING
 	//   2. ann: Get(1) => RUNNING
 	//   3. ann: Apply(1 RUNNING -> CANCELLING (then CANCELLED)) => made
-	//   4. ann: CancelChildren(of 1 that are live) => none
-	//   5. ann: Apply(1 CANCELLING (then CANCELLED) -> CANCELLED) => made
+	//   4. ann: CancelTree(below 1) => none
+	//   5. ann: Settle([1]) => 1 CANCELLING (then CANCELLED) -> CANCELLED
 	//      ann: Cancel 1 returns: 1 cancelled
 	//        receipt: 1 RUNNING -> CANCELLED: cancelled
 	//   6. scheduler: inserts 2 => ok

@@ -25,14 +25,17 @@ import (
 func variants(w explore.World) []explore.World {
 	var all []explore.World
 	for i, v := range []struct {
-		name            string
-		page            int
-		plain, receipts bool
+		name     string
+		page     int
+		view     func(cancel.Repository) cancel.Repository
+		receipts bool
 	}{
-		{"as it comes", 0, false, false},
-		{"plain, page of 1", 1, true, true},
-		{"page of 1", 1, false, true},
-		{"plain", 0, true, false},
+		{"as it comes", 0, nil, false},
+		{"plain, page of 1", 1, canceltest.Plain, true},
+		{"by level, page of 1", 1, canceltest.ByLevel, true},
+		{"plain", 0, canceltest.Plain, false},
+		{"page of 1", 1, nil, true},
+		{"by level", 0, canceltest.ByLevel, false},
 	} {
 		if i > 1 && !strings.Contains(w.Tree, "PARENT") {
 			break // there are no pages
@@ -43,7 +46,7 @@ func variants(w explore.World) []explore.World {
 			opts = *w.Options
 		}
 		opts.PageSize = v.page
-		v2.Name, v2.Options, v2.Plain, v2.NoReceipts = w.Name+", "+v.name, &opts, v.plain, !v.receipts
+		v2.Name, v2.Options, v2.View, v2.NoReceipts = w.Name+", "+v.name, &opts, v.view, !v.receipts
 		all = append(all, v2)
 	}
 	return all
@@ -274,22 +277,22 @@ func wrongWorlds() map[string]explore.World {
 			Actors:     []explore.Actor{explore.Cancels("ann", 1), explore.Finishes("work", 1, succeeded, lifecycle.TriggerComplete, lifecycle.TriggerSucceed)},
 		},
 		"was made, but it was ": {
-			Name: "a change that compares nothing", Tree: pair, Plain: true,
+			Name: "a change that compares nothing", Tree: pair, View: canceltest.Plain,
 			Harness: over(func(m *memrepo.Repo) cancel.Repository { return comparesNothing{m} }),
 			Actors:  []explore.Actor{explore.Cancels("ann", 1), explore.Finishes("work", 2, succeeded, lifecycle.TriggerComplete)},
 		},
 		"3 (no escape): request 3 is READY": {
-			Name: "a page that passes over a child", Tree: pair, Plain: true, Options: &cancel.Options{PageSize: 1},
+			Name: "a page that passes over a child", Tree: pair, View: canceltest.Plain, Options: &cancel.Options{PageSize: 1},
 			Harness: over(func(m *memrepo.Repo) cancel.Repository { return passesOver{m} }),
 			Actors:  []explore.Actor{explore.Cancels("ann", 1), explore.Acknowledges("work", 2, cancelled)},
 		},
 		"the store: the change of request 3 was made, it said, but it was not": {
-			Name: "a batch of which the last change is lost", Tree: pair, Plain: true,
+			Name: "a batch of which the last change is lost", Tree: pair, View: canceltest.Plain,
 			Harness: over(func(m *memrepo.Repo) cancel.Repository { return dropsLast{m} }),
 			Actors:  []explore.Actor{explore.Cancels("ann", 1), explore.Acknowledges("work", 2, cancelled)},
 		},
 		"and waits for nothing, and the operation that ended what is below it has returned": {
-			Name: "a replica that lags", Tree: "1 PARENT RUNNING\n  2 CHILD RUNNING", Plain: true,
+			Name: "a replica that lags", Tree: "1 PARENT RUNNING\n  2 CHILD RUNNING", View: canceltest.Plain,
 			Harness: over(func(m *memrepo.Repo) cancel.Repository { return &lagsBehind{Repo: m} }),
 			Actors:  []explore.Actor{explore.Cancels("ann", 1), explore.Acknowledges("work", 2, cancelled)},
 		},

@@ -71,6 +71,8 @@ const (
 	callSubmit
 	callDelete
 	callEndParent
+	callCancelTree
+	callSettle
 	callAwait
 	callUntil
 	callReturn

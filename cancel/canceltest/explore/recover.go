@@ -37,7 +37,7 @@ func (e *explorer) recover(ctx context.Context, state worldState) (wrong, err er
 	e.report.Recoveries++
 	w := World{
 		Name: e.w.Name, Requests: inOrder(state.snap),
-		Options: e.w.Options, Harness: e.w.Harness, Plain: e.w.Plain, NoReceipts: e.w.NoReceipts, Repository: e.w.Repository, Check: e.w.Check, Recover: e.w.Recover, Moves: e.w.Moves,
+		Options: e.w.Options, Harness: e.w.Harness, View: e.w.View, NoReceipts: e.w.NoReceipts, Repository: e.w.Repository, Check: e.w.Check, Recover: e.w.Recover, Moves: e.w.Moves,
 		Actors: []Actor{{Name: "recovery", Run: func(ctx context.Context, env *Env) error {
 			return recoverAll(ctx, env, state.snap)
 		}}},

@@ -75,8 +75,8 @@ func startRun(ctx context.Context, w *World, begin *worldState, tracing bool) (*
 		return nil, err
 	}
 	seen := r.raw
-	if w.Plain {
-		seen = canceltest.Plain(seen)
+	if w.View != nil {
+		seen = w.View(seen)
 	}
 	r.watch()
 	for i := range w.Actors {

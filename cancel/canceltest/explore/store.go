@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"example.com/ess/cancel"
+	"example.com/ess/cancel/canceltest/internal/rows"
 	"example.com/ess/cancel/canceltest/internal/show"
 	"example.com/ess/lifecycle"
 )
@@ -17,19 +18,11 @@ type steppedRepo struct {
 	a    *worldActor
 	repo cancel.Repository
 
-	children cancel.ChildCanceller
-	lister   cancel.CancellingLister
-	causes   cancel.CauseReader
-	ender    cancel.ParentEnder
+	can rows.Capabilities
 }
 
 func newSteppedRepo(a *worldActor, repo cancel.Repository) *steppedRepo {
-	s := &steppedRepo{a: a, repo: repo}
-	s.children, _ = repo.(cancel.ChildCanceller)
-	s.lister, _ = repo.(cancel.CancellingLister)
-	s.causes, _ = repo.(cancel.CauseReader)
-	s.ender, _ = repo.(cancel.ParentEnder)
-	return s
+	return &steppedRepo{a: a, repo: repo, can: rows.CapabilitiesOf(repo)}
 }
 
 func (s *steppedRepo) Get(ctx context.Context, id lifecycle.ID) (lifecycle.Request, error) {
@@ -94,7 +87,7 @@ func (s *steppedRepo) Apply(ctx context.Context, changes []cancel.Change) ([]boo
 }
 
 func (s *steppedRepo) CancelChildren(ctx context.Context, c cancel.ChildCancel) (cancel.ChildPage, error) {
-	if s.children == nil {
+	if s.can.Children == nil {
 		return cancel.ChildPage{}, errors.ErrUnsupported
 	}
 	a := s.a
@@ -102,41 +95,90 @@ func (s *steppedRepo) CancelChildren(ctx context.Context, c cancel.ChildCancel) 
 	call.args.query(c.Query)
 	call.args.cause(c.Cause)
 	if how := a.gate(call, func() string { return "CancelChildren(" + show.Query(c.Query) + ")" }); how != choiceRuns {
-		return cancel.ChildPage{}, a.fault(how, func() { _, _ = s.children.CancelChildren(ctx, c) })
+		return cancel.ChildPage{}, a.fault(how, func() { _, _ = s.can.Children.CancelChildren(ctx, c) })
 	}
-	page, err := s.children.CancelChildren(ctx, c)
-	for _, ch := range page.Changes {
-		a.saw.change(ch)
-	}
+	page, err := s.can.Children.CancelChildren(ctx, c)
 	a.saw = a.saw.add(uint64(page.Cancelled)).add(uint64(page.Last.Parent)).add(uint64(page.Last.ID))
 	if page.More {
 		a.saw = a.saw.add(1)
 	}
-	a.saw.error(err)
-	if a.run.fresh && err == nil && page.Cancelled == 0 {
-		a.said = &said{}
-		for _, ch := range page.Changes {
-			if ch.State != ch.Old.State {
-				a.said.changes = append(a.said.changes, ch)
-				a.said.made = append(a.said.made, true)
-			}
-		}
-	}
+	a.sawChanges(page.Changes, err, page.Cancelled == 0)
 	a.answer(func() string { return show.Answered(err, func() string { return show.Page(page) }) })
 	return page, err
 }
 
+func (s *steppedRepo) CancelTree(ctx context.Context, c cancel.TreeCancel) (cancel.TreePage, error) {
+	if s.can.Tree == nil {
+		return cancel.TreePage{}, errors.ErrUnsupported
+	}
+	a := s.a
+	call := worldCall{kind: callCancelTree, fallible: true}
+	for _, from := range c.From {
+		call.args = call.args.add(uint64(from.Parent)).add(uint64(from.ID))
+	}
+	call.args = call.args.add(uint64(c.Limit))
+	call.args.cause(c.Cause)
+	if how := a.gate(call, func() string { return "CancelTree(below " + show.Cursors(c.From) + ")" }); how != choiceRuns {
+		return cancel.TreePage{}, a.fault(how, func() { _, _ = s.can.Tree.CancelTree(ctx, c) })
+	}
+	page, err := s.can.Tree.CancelTree(ctx, c)
+	a.saw = a.saw.add(uint64(page.Cancelled))
+	for _, rest := range page.Rest {
+		a.saw = a.saw.add(uint64(rest.Parent)).add(uint64(rest.ID))
+	}
+	a.sawChanges(page.Changes, err, page.Cancelled == 0)
+	a.answer(func() string { return show.Answered(err, func() string { return show.Tree(page) }) })
+	return page, err
+}
+
+func (s *steppedRepo) Settle(ctx context.Context, st cancel.Settlement) ([]cancel.Change, error) {
+	if s.can.Settler == nil {
+		return nil, errors.ErrUnsupported
+	}
+	a := s.a
+	call := worldCall{kind: callSettle, fallible: true}
+	for _, id := range st.IDs {
+		call.args = call.args.add(uint64(id))
+	}
+	call.args.cause(st.Cause)
+	if how := a.gate(call, func() string { return fmt.Sprintf("Settle(%v)", st.IDs) }); how != choiceRuns {
+		return nil, a.fault(how, func() { _, _ = s.can.Settler.Settle(ctx, st) })
+	}
+	made, err := s.can.Settler.Settle(ctx, st)
+	a.sawChanges(made, err, true)
+	a.answer(func() string { return show.Answered(err, func() string { return show.Changes(made) }) })
+	return made, err
+}
+
+// sawChanges notes what the store says that it has done, and whether that is all.
+func (a *worldActor) sawChanges(changes []cancel.Change, err error, all bool) {
+	for _, ch := range changes {
+		a.saw.change(ch)
+	}
+	a.saw.error(err)
+	if !a.run.fresh || err != nil || !all {
+		return
+	}
+	a.said = &said{}
+	for _, ch := range changes {
+		if ch.State != ch.Old.State {
+			a.said.changes = append(a.said.changes, ch)
+			a.said.made = append(a.said.made, true)
+		}
+	}
+}
+
 func (s *steppedRepo) EndParent(ctx context.Context, ch cancel.Change) (bool, error) {
-	if s.ender == nil {
+	if s.can.Ender == nil {
 		return false, errors.ErrUnsupported
 	}
 	a := s.a
 	call := worldCall{kind: callEndParent, fallible: true}
 	call.args.change(ch)
 	if how := a.gate(call, func() string { return "EndParent(" + show.Changes([]cancel.Change{ch}) + ")" }); how != choiceRuns {
-		return false, a.fault(how, func() { _, _ = s.ender.EndParent(ctx, ch) })
+		return false, a.fault(how, func() { _, _ = s.can.Ender.EndParent(ctx, ch) })
 	}
-	made, err := s.ender.EndParent(ctx, ch)
+	made, err := s.can.Ender.EndParent(ctx, ch)
 	if made {
 		a.saw = a.saw.add(1)
 	}
@@ -151,7 +193,7 @@ func (s *steppedRepo) EndParent(ctx context.Context, ch cancel.Change) (bool, er
 }
 
 func (s *steppedRepo) ListCancelling(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.CancellingRequest, error) {
-	if s.lister == nil {
+	if s.can.Lister == nil {
 		return nil, errors.ErrUnsupported
 	}
 	a := s.a
@@ -159,7 +201,7 @@ func (s *steppedRepo) ListCancelling(ctx context.Context, after lifecycle.ID, li
 	if how := a.gate(call, func() string { return fmt.Sprintf("ListCancelling(after %d)", after) }); how != choiceRuns {
 		return nil, a.fault(how, nil)
 	}
-	page, err := s.lister.ListCancelling(ctx, after, limit)
+	page, err := s.can.Lister.ListCancelling(ctx, after, limit)
 	for _, u := range page {
 		a.saw.request(u.Request)
 		a.saw.cause(u.Cause)
@@ -178,7 +220,7 @@ func (s *steppedRepo) ListCancelling(ctx context.Context, after lifecycle.ID, li
 }
 
 func (s *steppedRepo) Cause(ctx context.Context, id lifecycle.ID) (cancel.Cause, error) {
-	if s.causes == nil {
+	if s.can.Causes == nil {
 		return cancel.Cause{}, errors.ErrUnsupported
 	}
 	a := s.a
@@ -186,7 +228,7 @@ func (s *steppedRepo) Cause(ctx context.Context, id lifecycle.ID) (cancel.Cause,
 	if how := a.gate(call, func() string { return fmt.Sprintf("Cause(%d)", id) }); how != choiceRuns {
 		return cancel.Cause{}, a.fault(how, nil)
 	}
-	cause, err := s.causes.Cause(ctx, id)
+	cause, err := s.can.Causes.Cause(ctx, id)
 	a.saw.cause(cause)
 	a.saw.error(err)
 	a.answer(func() string {

@@ -33,8 +33,9 @@ type World struct {
 	Options *cancel.Options
 	// Harness makes the store. The zero Harness makes a memrepo.Repo.
 	Harness canceltest.Harness
-	// Plain hides the capabilities of the store.
-	Plain bool
+	// View, if not nil, hides capabilities of the store from the actors: it is
+	// [canceltest.Plain] or [canceltest.ByLevel].
+	View func(repo cancel.Repository) cancel.Repository
 	// Repository, if not nil, returns what an actor's Canceller works on. By
 	// default that is [Env.Repository]: the store, with a step for every call. A
 	// repository under test that is made of several statements makes each of

@@ -171,12 +171,11 @@ var faultForms = [...]struct {
 		return []canceltest.Fault{{Call: n, Limit: 1, After: true, Err: errDisk}}
 	}},
 	{"request %d cannot be written", mayFail, false, true, func(n int, _ context.CancelFunc) []canceltest.Fault {
-		id := lifecycle.ID(n)
-		return []canceltest.Fault{
-			{Method: "Apply", ID: id, Times: -1, Err: errDisk},
-			{Method: "CancelChildren", ID: id, Times: -1, Err: errDisk},
-			{Method: "EndParent", ID: id, Times: -1, Err: errDisk},
+		var faults []canceltest.Fault
+		for _, method := range []string{"Apply", "CancelChildren", "CancelTree", "EndParent", "Settle"} {
+			faults = append(faults, canceltest.Fault{Method: method, ID: lifecycle.ID(n), Times: -1, Err: errDisk})
 		}
+		return faults
 	}},
 }
 

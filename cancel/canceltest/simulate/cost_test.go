@@ -36,7 +36,7 @@ func TestCost(t *testing.T) {
 		}{
 			{"faults", func() (int, error) { return simulate.CheckFaults(t.Context(), h, nil) }, 180_000},
 			{"crashes", func() (int, error) { return simulate.CheckCrashes(t.Context(), h, nil) }, 120_000},
-			{"random", func() (int, error) { return simulate.CheckRandom(t.Context(), h, nil) }, 30_000},
+			{"random", func() (int, error) { return simulate.CheckRandom(t.Context(), h, nil) }, 35_000},
 		} {
 			calls = 0
 			n, err := check.do()

@@ -39,7 +39,7 @@ func RunCrashes(t *testing.T, h canceltest.Harness, opts *TreeOptions) (crashes 
 }
 
 var crashKind = trialKind{
-	name: "crashes", few: 24,
+	name: "crashes", few: 18,
 	do: func(ctx context.Context, s *trial) (int, error) {
 		return s.crash(ctx, s.whole && s.pageSize == 2 && len(s.tree.Requests) <= 9)
 	},

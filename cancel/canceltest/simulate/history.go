@@ -24,7 +24,7 @@ import (
 // can have been.
 type history struct {
 	repo  cancel.Repository
-	plain bool
+	can   rows.Capabilities
 	clock atomic.Int64 // of calls
 	slow  atomic.Bool  // let others come in between more often
 
@@ -47,9 +47,9 @@ type write struct {
 	cancel.Change
 }
 
-func newHistory(repo cancel.Repository, requests []lifecycle.Request, plain bool) *history {
+func newHistory(repo cancel.Repository, requests []lifecycle.Request) *history {
 	h := &history{
-		repo: repo, plain: plain, first: map[lifecycle.ID]lifecycle.Request{}, born: map[lifecycle.ID]span{},
+		repo: repo, can: rows.CapabilitiesOf(repo), first: map[lifecycle.ID]lifecycle.Request{}, born: map[lifecycle.ID]span{},
 		last: map[lifecycle.ID]lifecycle.Request{}, writes: map[lifecycle.ID][]write{},
 	}
 	for _, r := range requests {
@@ -131,32 +131,62 @@ func (h *history) Apply(ctx context.Context, changes []cancel.Change) (made []bo
 // CancelChildren implements [cancel.ChildCanceller]. It asks for all changes, and keeps those
 // back that the caller has not asked for.
 func (h *history) CancelChildren(ctx context.Context, c cancel.ChildCancel) (page cancel.ChildPage, err error) {
-	able, ok := h.repo.(cancel.ChildCanceller)
-	if !ok || h.plain {
+	able := h.can.Children
+	if able == nil {
 		return page, errors.ErrUnsupported
 	}
 	all := c
 	all.All = true
 	at, err := h.call(func() error { page, err = able.CancelChildren(ctx, all); return err })
+	page.Changes, page.Cancelled = h.asked(at, c.All, page.Changes, page.Cancelled)
+	return page, err
+}
+
+// CancelTree implements [cancel.TreeCanceller]. It asks for all changes, too.
+func (h *history) CancelTree(ctx context.Context, c cancel.TreeCancel) (page cancel.TreePage, err error) {
+	able := h.can.Tree
+	if able == nil {
+		return page, errors.ErrUnsupported
+	}
+	all := c
+	all.All = true
+	at, err := h.call(func() error { page, err = able.CancelTree(ctx, all); return err })
+	page.Changes, page.Cancelled = h.asked(at, c.All, page.Changes, page.Cancelled)
+	return page, err
+}
+
+// asked puts changes on record, and returns those that the caller has asked for, and how
+// many others became CANCELLED.
+func (h *history) asked(at span, all bool, changes []cancel.Change, cancelled int) ([]cancel.Change, int) {
 	var asked []cancel.Change
-	for _, ch := range page.Changes {
+	for _, ch := range changes {
 		if ch.State != ch.Old.State {
 			h.note(at, ch)
 		}
-		if c.All || ch.State == lifecycle.StateCancelling {
+		if all || ch.State != lifecycle.StateCancelled {
 			asked = append(asked, ch)
 		} else {
-			page.Cancelled++
+			cancelled++
 		}
 	}
-	page.Changes = asked
-	return page, err
+	return asked, cancelled
+}
+
+// Settle implements [cancel.Settler].
+func (h *history) Settle(ctx context.Context, s cancel.Settlement) (made []cancel.Change, err error) {
+	able := h.can.Settler
+	if able == nil {
+		return nil, errors.ErrUnsupported
+	}
+	at, err := h.call(func() error { made, err = able.Settle(ctx, s); return err })
+	h.note(at, made...)
+	return made, err
 }
 
 // EndParent implements [cancel.ParentEnder].
 func (h *history) EndParent(ctx context.Context, ch cancel.Change) (made bool, err error) {
-	able, ok := h.repo.(cancel.ParentEnder)
-	if !ok || h.plain {
+	able := h.can.Ender
+	if able == nil {
 		return false, errors.ErrUnsupported
 	}
 	at, err := h.call(func() error { made, err = able.EndParent(ctx, ch); return err })
@@ -168,8 +198,8 @@ func (h *history) EndParent(ctx context.Context, ch cancel.Change) (made bool, e
 
 // ListCancelling implements [cancel.CancellingLister].
 func (h *history) ListCancelling(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.CancellingRequest, error) {
-	able, ok := h.repo.(cancel.CancellingLister)
-	if !ok || h.plain {
+	able := h.can.Lister
+	if able == nil {
 		return nil, errors.ErrUnsupported
 	}
 	return able.ListCancelling(ctx, after, limit)
@@ -177,8 +207,8 @@ func (h *history) ListCancelling(ctx context.Context, after lifecycle.ID, limit 
 
 // Cause implements [cancel.CauseReader].
 func (h *history) Cause(ctx context.Context, id lifecycle.ID) (cancel.Cause, error) {
-	able, ok := h.repo.(cancel.CauseReader)
-	if !ok || h.plain {
+	able := h.can.Causes
+	if able == nil {
 		return cancel.Cause{}, errors.ErrUnsupported
 	}
 	return able.Cause(ctx, id)
@@ -252,7 +282,9 @@ func (h *history) judge(now canceltest.Snapshot) error {
 // judgeChain looks whether the writes of a request can have followed each other: each takes
 // it from where it was once, so that it was left as often as it was reached.
 func (h *history) judgeChain(id lifecycle.ID, now lifecycle.Request) error {
-	key := func(r lifecycle.Request) string { return fmt.Sprintf("%s, checked in at %d", show.State(r), r.CheckedIn.UnixMicro()) }
+	key := func(r lifecycle.Request) string {
+		return fmt.Sprintf("%s, checked in at %d", show.State(r), r.CheckedIn.UnixMicro())
+	}
 	times := map[string]int{key(h.first[id]): 1}
 	for _, w := range h.writes[id] {
 		times[key(w.Old)]--

@@ -118,14 +118,14 @@ func audit(c command, before, after canceltest.Snapshot, now time.Time) error {
 		if !ok || rows.SameState(was, is) {
 			continue
 		}
-		if err := auditChange(c, before, was, is, now); err != nil {
+		if err := auditChange(c, before[was.Parent].State == lifecycle.StateCancelling || after[was.Parent].State == lifecycle.StateCancelling, was, is, now); err != nil {
 			errs = append(errs, fmt.Errorf("%q changed request %d from %s to %s: %w", c, id, show.State(was), show.State(is), err))
 		}
 	}
 	return show.Errors(errs)
 }
 
-func auditChange(c command, before canceltest.Snapshot, was, is lifecycle.Request, now time.Time) error {
+func auditChange(c command, fenced bool, was, is lifecycle.Request, now time.Time) error {
 	r, to := modelOf(was), modelOf(is)
 	target := c.id == was.ID
 	answers := target && (c.op == "acknowledge" || c.op == "force")
@@ -142,7 +142,7 @@ func auditChange(c command, before canceltest.Snapshot, was, is lifecycle.Reques
 		return nil
 	case r.state != "CANCELLING":
 		state, outcome := r.cancelled()
-		switch above := before[was.Parent].State; {
+		switch {
 		case to.state != state || to.outcome != outcome:
 			return fmt.Errorf("2 (only rules' transitions): a cancel makes it %s", (&modelRequest{state: state, outcome: outcome}).text())
 		case to.attempt != r.attempt:
@@ -151,8 +151,8 @@ func auditChange(c command, before canceltest.Snapshot, was, is lifecycle.Reques
 			return fmt.Errorf("5 (a way out): the clock of Force says %v at %v", to.since, now)
 		case c.op != "cancel" && c.op != "execute" && c.op != "resume" && (c.op != "begin" || !target):
 			return errors.New("it cancels nothing")
-		case !target && above != lifecycle.StateCancelling:
-			return fmt.Errorf("3 (no escape): its parent is %v and admits children", above)
+		case !target && !fenced:
+			return errors.New("3 (no escape): its parent admits children")
 		}
 		return nil
 	case to.state == "CANCELLING" && moved:
@@ -207,7 +207,11 @@ func effectsOf(c canceltest.Call) []effect {
 			add(ch)
 		}
 	}
-	for _, ch := range c.Page.Changes {
+	named := c.Page.Changes
+	if c.Method == "CancelTree" || c.Method == "Settle" {
+		named = c.Changes
+	}
+	for _, ch := range named {
 		if ch.State != ch.Old.State {
 			add(ch)
 		}

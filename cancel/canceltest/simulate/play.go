@@ -62,7 +62,7 @@ func (sc script) play(ctx context.Context, h canceltest.Harness, title string) (
 		st.loose = len(sc.requests) > 50 // looking after every write would take long
 		p := &modelRun{testStore: st, h: h, model: newModel(sc.requests, st.now)}
 		_, ender := repo.(cancel.ParentEnder)
-		p.model.ender = ender && !sc.plain
+		p.model.ender = ender && sc.view != viewPlain
 		for _, c := range sc.commands {
 			played++
 			if err := p.run(ctx, c); err != nil {

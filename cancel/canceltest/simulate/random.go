@@ -183,12 +183,12 @@ func collect(set lifecycle.StateSet) (states []lifecycle.State) {
 
 // script makes up a world.
 func (d *dice) script(requests, commands int) script {
-	sc := script{setup: setup{plain: d.roll(2) == 0, pageSize: pick(d, []int{0, 1, 2, 3, 7}), silent: d.roll(3) == 0}}
+	sc := script{setup: setup{view: view(d.roll(3)), pageSize: pick(d, []int{0, 1, 2, 3, 7}), silent: d.roll(3) == 0}}
 	sc.requests = d.tree(requests)
 	// Commands are chosen with an eye on the states, so that not most of them
 	// are refused.
 	m := newModel(sc.requests, clockStart)
-	m.ender = !sc.plain
+	m.ender = sc.view != viewPlain
 	ids := make([]lifecycle.ID, 0, len(sc.requests))
 	for _, r := range sc.requests {
 		ids = append(ids, r.ID)

@@ -30,7 +30,7 @@ func (a *played) checkReceipts(silent bool) []error {
 	seen := map[lifecycle.ID]bool{}
 	for _, r := range a.receipts {
 		counts[r.Disposition]++
-		if seen[r.ID] {
+		if seen[r.ID] && !(a.struck && form.may == mayMiss) {
 			bad("request %d has two receipts", r.ID)
 		}
 		seen[r.ID] = true
@@ -110,7 +110,7 @@ func checkReceipt(r cancel.Receipt, was, is lifecycle.Request, unsure bool) erro
 		switch {
 		case !unsure:
 		case r.Disposition == cancel.DispositionEnded, r.Disposition == cancel.DispositionAlreadyCancelling,
-			r.Disposition == cancel.DispositionSettled && changed:
+			changed && (r.Disposition == cancel.DispositionSettled || r.Disposition == cancel.DispositionCancelling):
 			return nil
 		}
 		return fmt.Errorf("it went from %s to %s, which is %q", w.text(), i.text(), want)

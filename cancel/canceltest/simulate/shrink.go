@@ -130,7 +130,7 @@ func (s *shrinker) simplify() {
 	for _, change := range []func(*setup){
 		func(set *setup) { set.silent = false },
 		func(set *setup) { set.pageSize = 0 },
-		func(set *setup) { set.plain = true },
+		func(set *setup) { set.view = viewPlain },
 	} {
 		sc := s.best
 		if change(&sc.setup); sc.setup != s.best.setup {

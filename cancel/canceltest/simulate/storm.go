@@ -112,10 +112,10 @@ func (o *StormOptions) storm(ctx context.Context, h canceltest.Harness, seed uin
 	if whole {
 		requests = fit.All(stormFamilies(requests))
 	}
-	set := setup{plain: d.roll(2) == 0, pageSize: pick(d, []int{0, 1, 3, 16})}
+	set := setup{view: view(d.roll(3)), pageSize: pick(d, []int{0, 1, 3, 16})}
 	err = rows.With(ctx, h.New, h.Close, requests, func(repo cancel.Repository) error {
 		s := &storm{
-			h: h, history: newHistory(repo, requests, set.plain), tries: o.Tries, whole: whole,
+			h: h, history: newHistory(set.view.of(repo), requests), tries: o.Tries, whole: whole,
 			told: map[lifecycle.ID]bool{}, cancelled: map[lifecycle.ID]string{}, submits: rows.Submitter(h.Submit, repo),
 		}
 		s.next.Store(int64(len(requests)))

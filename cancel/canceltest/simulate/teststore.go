@@ -17,17 +17,36 @@ import (
 
 // A setup is how Cancellers see a store.
 type setup struct {
-	plain    bool // without its capabilities
+	view     view
 	pageSize int  // 0 means the default
 	silent   bool // nobody asks for receipts
 }
 
+// A view is which of its capabilities a store shows.
+type view uint8
+
+const (
+	viewAll view = iota
+	viewByLevel
+	viewPlain
+)
+
+var viewNames = [...]string{"all capabilities", "by level", "plain"}
+
+func (v view) of(repo cancel.Repository) cancel.Repository {
+	switch v {
+	case viewPlain:
+		return canceltest.Plain(repo)
+	case viewByLevel:
+		return canceltest.ByLevel(repo)
+	default:
+		return repo
+	}
+}
+
 // String returns the text form, such as "plain, pages of 2".
 func (s setup) String() string {
-	text := "all capabilities"
-	if s.plain {
-		text = "plain"
-	}
+	text := viewNames[s.view]
 	if s.pageSize > 0 {
 		text += fmt.Sprintf(", pages of %d", s.pageSize)
 	}
@@ -46,11 +65,12 @@ func parseSetup(text string) (s setup, err error) {
 			return s, fmt.Errorf("%q: what is %q?", text, word)
 		}
 	}
-	s.plain = words[0] == "plain"
-	if !s.plain && words[0] != "all capabilities" {
-		err = fmt.Errorf("%q: not a store", text)
+	at := slices.Index(viewNames[:], words[0])
+	if at < 0 {
+		return s, fmt.Errorf("%q: not a store", text)
 	}
-	return s, err
+	s.view = view(at)
+	return s, nil
 }
 
 // clockStart is when the clock of a testStore starts.
@@ -108,11 +128,7 @@ func (st *testStore) play(ctx context.Context, c command) (*played, error) {
 	if form.faults != nil {
 		faults = form.faults(c.fault.n, stop)
 	}
-	seen := st.repo
-	if st.plain {
-		seen = canceltest.Plain(seen)
-	}
-	faulty := canceltest.NewFaulty(seen, faults...)
+	faulty := canceltest.NewFaulty(st.view.of(st.repo), faults...)
 	var broken []error
 	if !st.loose {
 		faulty.Watch(func(call canceltest.Call) {
@@ -166,7 +182,7 @@ func (st *testStore) look(ctx context.Context) (err error) {
 
 // step looks at what a call has done.
 func (st *testStore) step(ctx context.Context, c command, call canceltest.Call) error {
-	if !call.Reached || !slices.Contains([]string{"Apply", "CancelChildren", "EndParent"}, call.Method) {
+	if !call.Reached || !slices.Contains([]string{"Apply", "CancelChildren", "CancelTree", "EndParent", "Settle"}, call.Method) {
 		return nil
 	}
 	before := st.snap

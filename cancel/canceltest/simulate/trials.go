@@ -133,11 +133,11 @@ func trialsOf(h canceltest.Harness, t Tree) []trial {
 	t.Requests = fit.All(t.Requests)
 	var all []trial
 	add := func(everySetup bool, before []command, cmds ...command) {
-		setups := []setup{{plain: false}}
+		setups := []setup{{}}
 		if everySetup {
 			setups = nil
 			for _, size := range []int{0, 1, 2} {
-				setups = append(setups, setup{pageSize: size}, setup{plain: true, pageSize: size})
+				setups = append(setups, setup{pageSize: size}, setup{view: viewByLevel, pageSize: size}, setup{view: viewPlain, pageSize: size})
 			}
 		}
 		for _, s := range setups {
@@ -258,7 +258,7 @@ func (s *trial) baseline(ctx context.Context) (c baseline, err error) {
 // Cancellers on this testStore can ask.
 func causesOf(ctx context.Context, st *testStore) map[lifecycle.ID]cancel.Cause {
 	reader, ok := st.repo.(cancel.CauseReader)
-	if !ok || st.plain {
+	if !ok || st.view == viewPlain {
 		return nil
 	}
 	causes := map[lifecycle.ID]cancel.Cause{}

@@ -4,6 +4,7 @@ package memory
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -200,6 +201,22 @@ func cancelOne(ctx context.Context, repo cancel.Repository, r lifecycle.Request,
 			return ch, false, err
 		}
 	}
+}
+
+// CancelTree implements [cancel.TreeCanceller]. It declines where rows are odd.
+func (s *Store) CancelTree(ctx context.Context, c cancel.TreeCancel) (cancel.TreePage, error) {
+	if s.any() {
+		return cancel.TreePage{}, errors.ErrUnsupported
+	}
+	return s.Repo.CancelTree(ctx, c)
+}
+
+// Settle implements [cancel.Settler]. It declines where rows are odd.
+func (s *Store) Settle(ctx context.Context, st cancel.Settlement) ([]cancel.Change, error) {
+	if s.any() {
+		return nil, errors.ErrUnsupported
+	}
+	return s.Repo.Settle(ctx, st)
 }
 
 // EndParent implements [cancel.ParentEnder].

@@ -89,6 +89,9 @@ func Query(q cancel.ChildQuery) string {
 
 // Changes shows what Apply is asked to do.
 func Changes(changes []cancel.Change) string {
+	if len(changes) == 0 {
+		return "none"
+	}
 	parts := make([]string, 0, len(changes))
 	for _, ch := range changes {
 		s := fmt.Sprintf("%d %s -> %s", ch.Old.ID, State(ch.Old), State(ch.New()))
@@ -118,22 +121,48 @@ func Made(changes []cancel.Change, made []bool) string {
 
 // Page shows what CancelChildren has done.
 func Page(p cancel.ChildPage) string {
+	s := done(p.Changes, p.Cancelled)
+	if p.More {
+		s += ", perhaps more"
+	}
+	return s
+}
+
+// Tree shows what CancelTree has done.
+func Tree(p cancel.TreePage) string {
+	s := done(p.Changes, p.Cancelled)
+	if len(p.Rest) > 0 {
+		s += ", perhaps more below " + Cursors(p.Rest)
+	}
+	return s
+}
+
+// Cursors shows below which requests to go on.
+func Cursors(from []cancel.Cursor) string {
+	parts := make([]string, 0, len(from))
+	for _, c := range from {
+		s := fmt.Sprint(c.Parent)
+		if c.ID != 0 {
+			s += fmt.Sprintf(" after %d", c.ID)
+		}
+		parts = append(parts, s)
+	}
+	return strings.Join(parts, ", ")
+}
+
+func done(changes []cancel.Change, cancelled int) string {
 	var parts []string
-	for _, ch := range p.Changes {
+	for _, ch := range changes {
 		if ch.State == ch.Old.State {
 			parts = append(parts, fmt.Sprintf("%d %s already", ch.Old.ID, State(ch.Old)))
 		} else {
 			parts = append(parts, Changes([]cancel.Change{ch}))
 		}
 	}
-	if p.Cancelled > 0 {
-		parts = append(parts, fmt.Sprintf("%d cancelled", p.Cancelled))
+	if cancelled > 0 {
+		parts = append(parts, fmt.Sprintf("%d cancelled", cancelled))
 	}
-	s := cmp.Or(strings.Join(parts, "; "), "none")
-	if p.More {
-		s += ", perhaps more"
-	}
-	return s
+	return cmp.Or(strings.Join(parts, "; "), "none")
 }
 
 // Errors joins the first five errors and counts the others.
