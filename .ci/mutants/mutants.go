@@ -117,9 +117,9 @@ var mutants = []mutant{
 	one("a request that is deleted while it is cancelled is not found", "operation.cancelRoot",
 		"case !ok && seen.ID != 0: return node{req: seen, from: seen.State, gone: true}, nil", ""),
 	one("a request that is deleted while its work answers is not found", "operation.answer",
-		"case !ok && seen.ID != 0: o.report(node{req: seen, from: seen.State, gone: true})\nreturn nil", ""),
+		"case !ok && seen.ID != 0: o.report(node{req: seen, from: seen.State, gone: true})\nreturn nil", "case !ok && seen.ID < 0:"),
 	one("a parent that is gone is an error", "operation.settleOne",
-		"return node{gone: !ok}, err", "if err == nil { err = esserrors.NotFound(o.verb, int64(id), nil) }\nreturn node{}, err"),
+		"return node{gone: !ok}, err", "if err == nil { err = o.storeError(ctx, ErrNotFound) }\nreturn node{}, err"),
 	one("a clock that was wrong blocks force", "operation.mendClock", "r.CheckedIn.Sub(cause.Time) <= tolerance", "true"),
 	one("resume starts the grace of everybody anew", "operation.mendClock", "r.CheckedIn.Sub(cause.Time) <= tolerance", "false"),
 

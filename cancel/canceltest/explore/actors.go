@@ -117,7 +117,7 @@ func Forces(name string, id lifecycle.ID) Actor {
 	return Actor{Name: name, Ahead: 24 * time.Hour, Run: func(ctx context.Context, env *Env) error {
 		env.Until(fmt.Sprintf("request %d is CANCELLING", id), func(s canceltest.Snapshot) bool { return s[id].State == lifecycle.StateCancelling })
 		_, err := env.Force(ctx, id)
-		if _, early := esserrors.RetryAfter(err); early {
+		if early(err) {
 			return nil
 		}
 		return env.unless(err, esserrors.CodeUnsupportedState)
@@ -157,9 +157,13 @@ func Works(name string, id lifecycle.ID, ends func(ctx context.Context) error) A
 // beginning.
 func worksThrough(name string, id lifecycle.ID, opts *cancel.RunOptions, work func(ctx context.Context, env *Env) error) Actor {
 	return Actor{Name: name, Run: func(ctx context.Context, env *Env) error {
-		started := env.a.run.w.Requests[slices.IndexFunc(env.a.run.w.Requests, func(r lifecycle.Request) bool { return r.ID == id })]
-		return env.works(ctx, started, func(ctx context.Context) error { return work(ctx, env) }, opts)
+		return env.works(ctx, env.a.run.w.request(id), func(ctx context.Context) error { return work(ctx, env) }, opts)
 	}}
+}
+
+// request returns a request as it was in the beginning.
+func (w *World) request(id lifecycle.ID) lifecycle.Request {
+	return w.Requests[slices.IndexFunc(w.Requests, func(r lifecycle.Request) bool { return r.ID == id })]
 }
 
 // works runs work, and is content if it was cancelled, ended with an error of its own,

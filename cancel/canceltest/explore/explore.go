@@ -170,6 +170,9 @@ type frame struct {
 
 func newExplorer(w World) (*explorer, error) {
 	e := &explorer{w: w, bound: -1}
+	if w.MaxTurns > 0 {
+		e.bound = w.MaxTurns
+	}
 	e.report.World = w.Name
 	if w.Tree != "" {
 		var err error

@@ -44,7 +44,10 @@ type worldOp struct {
 	looked  bool     // of a Run: it has read the request
 	stepped bool
 	found   lifecycle.State // of the request before the first step
-	plain   bool            // without receipts
+	clock   time.Time       // its CheckedIn then
+	// foundAttempt is that of the request before the last step that changed it.
+	foundAttempt int
+	plain        bool // without receipts
 
 	changes  []rowChange // what its steps did to the store
 	receipts []cancel.Receipt
@@ -97,8 +100,10 @@ func (op *worldOp) check(s canceltest.Snapshot, actor *Actor, grace time.Duratio
 		if problem := op.transitioned(); problem != "" {
 			bad("8 (what is returned is true): Transition %d by %v %s", op.id, op.trigger, problem)
 		}
-	case op.name == opCancel && there && errors.Is(op.err, esserrors.CodeNotFound):
-		bad("6 (cancelling again succeeds): Cancel %d does not find the request, which is %s", op.id, show.State(r))
+	case (op.name == opCancel || op.name == opAcknowledge) && errors.Is(op.err, esserrors.CodeNotFound) && (there || lifecycle.Live.Has(op.found)):
+		bad("6 (what is gone has ended): %v %d does not find the request, which was %v when it was called", op.name, op.id, op.found)
+	case op.name == opForce && early(op.err) && rows.Unanswered(r) && r.CheckedIn.After(now) && r.CheckedIn.Equal(op.clock):
+		bad("5 (a way out): Force %d is too early, and leaves a clock that is ahead as it is", op.id)
 	case op.name == opRun && op.looked && r.State == lifecycle.StateCancelling && r.Outcome == 0 && !errors.Is(op.err, ErrFault) &&
 		(op.order.Attempt == 0 || op.order.Attempt == r.Attempt):
 		bad("5 (a way out): Run %d returned, and nobody has acknowledged", op.id)
@@ -115,7 +120,7 @@ func (op *worldOp) check(s canceltest.Snapshot, actor *Actor, grace time.Duratio
 	case op.name == opForce && op.err == nil && lifecycle.Live.Has(r.State) && r.Outcome == 0:
 		bad("8 (receipts are true): Force %d succeeded, and the request is %s", op.id, show.State(r))
 	}
-	if op.err == nil && (op.name == opAcknowledge || op.name == opForce || op.name == opCancel && op.ends(op.id)) {
+	if op.err == nil && (op.name == opAcknowledge || op.name == opForce || (op.name == opCancel || op.name == opTransition) && op.ends(op.id)) {
 		errs = append(errs, checkWayUp(s, r))
 	}
 	if op.err == nil && (op.name == opCancel || op.name == opFence || op.name == opResume && actor.Last) {
@@ -142,11 +147,25 @@ func (op *worldOp) transitioned() string {
 		return "succeeded, and has changed nothing"
 	case errors.Is(op.err, esserrors.CodeUnsupportedState) && made, errors.Is(op.err, esserrors.CodeConflict) && made:
 		return "is refused, and has been made"
-	case op.err == nil && op.order.Attempt != 0 && op.moved.Attempt < op.order.Attempt:
-		return fmt.Sprintf("speaks for attempt %d, and the request has attempt %d", op.order.Attempt, op.moved.Attempt)
+	case op.err == nil && op.moved.Attempt != op.foundAttempt+op.counts():
+		return fmt.Sprintf("returned attempt %d after attempt %d", op.moved.Attempt, op.foundAttempt)
 	default:
 		return ""
 	}
+}
+
+// counts returns by how much a Transition counts up the attempt.
+func (op *worldOp) counts() int {
+	if op.moved.Kind.RunsWork() && (op.trigger == lifecycle.TriggerStart || op.trigger == lifecycle.TriggerResume) {
+		return 1
+	}
+	return 0
+}
+
+// early reports whether an operation came before its time.
+func early(err error) bool {
+	_, ok := esserrors.RetryAfter(err)
+	return ok
 }
 
 // tooEarly reports whether the operation has answered for work that has checked in less

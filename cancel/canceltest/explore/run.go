@@ -292,9 +292,14 @@ func (r *worldRun) step(ctx context.Context, c choice, known *knownStep) (did kn
 	}
 	if op := call.op; op != nil {
 		if !op.stepped {
-			op.stepped, op.found = true, before.snap[op.id].State
+			op.stepped, op.found, op.clock = true, before.snap[op.id].State, before.snap[op.id].CheckedIn
 		}
 		op.changes = append(op.changes, did.changes...)
+		for _, c := range did.changes {
+			if c.after.ID == op.id {
+				op.foundAttempt = c.before.Attempt
+			}
+		}
 	}
 	if call.blind {
 		a.saw = a.saw.mix(before.sum).mix(before.content).mix(did.state.sum)

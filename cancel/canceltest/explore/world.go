@@ -71,6 +71,10 @@ type World struct {
 	// the first order in which it does.
 	All bool
 
+	// MaxTurns, if positive, leaves out orders in which the turn is taken more often
+	// from an actor that could go on. Most of what goes wrong does so with two. A
+	// report then counts the other orders.
+	MaxTurns int
 	// MaxRuns bounds how often the world is run. Zero means no bound. A
 	// report of an exploration that was cut short has Complete unset.
 	MaxRuns int

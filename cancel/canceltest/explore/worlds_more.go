@@ -2,6 +2,7 @@ package explore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -128,6 +129,12 @@ func clockWorlds() []World {
 			},
 		},
 		{
+			Name: "attempt/late", Workers: true, Requests: []lifecycle.Request{{
+				ID: 1, Kind: lifecycle.KindSingleton, State: lifecycle.StateRunning, Attempt: 2,
+			}},
+			Actors: []Actor{Cancels("ann", 1), late("late", 1), worksThrough("work", 1, nil, func(context.Context, *Env) error { return nil })},
+		},
+		{
 			Name: "attempt/delivered twice", Workers: true, Tree: `
 				1 PARENT RUNNING
 				  2 CHILD READY`,
@@ -137,6 +144,13 @@ func clockWorlds() []World {
 			Name: "ends/a parent beside a submission", Tree: `
 				1 PARENT RUNNING`,
 			Actors: []Actor{endsParent("sched", 1), Submits("client", child(2, 1)), Transitions("sched2", 2, dispatch, lifecycle.TriggerExpire)},
+		},
+		{
+			Name: "ends/below a parent that is CANCELLING", OneEnd: true, Tree: `
+				1 PARENT CANCELLING (then CANCELLED)
+				  2 PARENT CANCELLING
+				    3 CHILD RUNNING`,
+			Actors: []Actor{Finishes("work", 3, succeeded, complete, succeed)},
 		},
 		{
 			Name: "ends/a parent that fails beside a submission and a cancel", Tree: `
@@ -176,6 +190,22 @@ func transactionWorlds() []World {
 		worlds[i].Moves = []canceltest.Move{{From: lifecycle.StateRunning, To: cancelled}}
 	}
 	return worlds
+}
+
+// late returns an actor that is the worker of the attempt before the one that is in the
+// store: it has to learn that it has been superseded, and to change nothing.
+func late(name string, id lifecycle.ID) Actor {
+	return Actor{Name: name, Run: func(ctx context.Context, env *Env) error {
+		r := env.a.run.w.request(id)
+		r.Attempt--
+		for _, t := range []lifecycle.Trigger{lifecycle.TriggerFail, complete} {
+			_, err := env.Transition(ctx, cancel.Order{ID: id, Attempt: r.Attempt}, t)
+			if !errors.Is(err, cancel.ErrSuperseded) {
+				return fmt.Errorf("attempt %d, which has been superseded: %w", r.Attempt, err)
+			}
+		}
+		return env.works(ctx, r, func(context.Context) error { return errBroke }, nil)
+	}}
 }
 
 // cancelsAll returns an actor that cancels several requests by one call.
