@@ -14,8 +14,9 @@ import (
 const module = "example.com/ess"
 
 const (
-	canceltestRows = "cancel/canceltest/internal/rows"
-	canceltestShow = "cancel/canceltest/internal/show"
+	canceltestMemory = "cancel/canceltest/internal/memory"
+	canceltestRows   = "cancel/canceltest/internal/rows"
+	canceltestShow   = "cancel/canceltest/internal/show"
 )
 
 // libraryPackages are those that others import, and what each links from outside the
@@ -28,7 +29,7 @@ var libraryPackages = map[string][]string{
 	"cancel/memrepo":          {"cancel", "cancel/memrepo", "errors", "lifecycle", "stateless"},
 	"cancel/canceltest":       {"cancel", "cancel/canceltest", canceltestRows, canceltestShow, "cancel/memrepo", "errors", "lifecycle", "stateless"},
 	"cancel/canceltest/explore": {
-		"cancel", "cancel/canceltest", "cancel/canceltest/explore", canceltestRows, canceltestShow, "cancel/memrepo", "errors", "lifecycle", "stateless",
+		"cancel", "cancel/canceltest", "cancel/canceltest/explore", canceltestMemory, canceltestRows, canceltestShow, "cancel/memrepo", "errors", "lifecycle", "stateless",
 	},
 	"cancel/canceltest/simulate": {
 		"cancel", "cancel/canceltest", canceltestRows, canceltestShow, "cancel/canceltest/simulate", "cancel/memrepo", "errors", "lifecycle", "stateless",

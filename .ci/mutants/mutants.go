@@ -28,13 +28,13 @@ var mutants = []mutant{
 	one("a child that has ended stops its siblings", "descent.pageBySteps",
 		"page, err = d.reread(ctx, lost)",
 		"n := len(lost); if page, err = d.reread(ctx, lost); err == nil && len(page) < n { return false, nil }"),
-	one("what is CANCELLING already is not gone into", "descent.record", "n.opensBelow()", "n.opensBelow() && n.changed"),
+	one("what is CANCELLING already is not gone into", "operation.record", "n.opensBelow()", "n.opensBelow() && n.changed"),
 	one("the cascade stops after the first page", "descent.pageBySteps", "more = len(page) > 0", "more = false"),
 	one("a failure reads as success", "descent.pageBySteps",
 		"d.record(ch.Old, ch.Old.State, DispositionFailed, err)", "d.recordMade(ch)"),
-	one("a store that fails is not reported", "descent.record", "o.failures.fail(err)", "_ = err"),
+	one("a store that fails is not reported", "operation.record", "o.failures.fail(err)", "_ = err"),
 	one("one request that cannot be written stops its siblings", "operation.write", "o.store.giveUp(ctx)", "true"),
-	one("running children are not told", "descent.record", "d.tell = append(d.tell, r.ID)", "_ = d"),
+	one("running children are not told", "operation.record", "o.tell = append(o.tell, r.ID)", "_ = o"),
 	one("a second cancel moves the clock of force", "operation.cancelRoot",
 		"case r.State == lifecycle.StateCancelling: return node{req: r, from: r.State}, nil",
 		`case r.State == lifecycle.StateCancelling:
@@ -70,13 +70,13 @@ var mutants = []mutant{
 		}`),
 	one("who acknowledges does not look at the parent", "operation.answered", "o.stopOn(o.settleUp(ctx, r.Parent))", "_ = r"),
 	one("who cancels a leaf does not look at the parent", "operation.cancel", "o.stopOn(o.settleUp(ctx, root.req.Parent))", "_ = root"),
-	one("who settles a tree does not look above it", "operation.cascade", "err == nil && levels[0][0].settled", "false"),
-	one("a parent below which nothing was found is taken to wait for its work", "operation.settleLevel", "n.mustLook || !n.children", "n.mustLook"),
+	one("who settles a tree does not look above it", "operation.cascade", "err == nil && root.settled", "false"),
+	one("a parent below which nothing was found is taken to wait for its work", "node.maySettle", "n.mustLook || !n.children", "n.mustLook"),
 	one("the answer of a parent's work is not read again", "operation.refresh", "n.stale || due(n.req) == 0", "n.stale"),
-	one("a parent whose child ended is not looked at", "descent.record",
-		"default: d.parents[parent].mustLook = true", "default:"),
-	one("a parent whose inner parent was settled is not looked at", "operation.settle", "above[n.parent].mustLook = true", "_ = above"),
-	one("parents are settled before what is below them", "operation.settle", "slices.Backward(levels)", "slices.All(levels)"),
+	one("a parent whose child ended is not looked at", "operation.record",
+		"default: parent.mustLook = true", "default:"),
+	one("a parent whose inner parent was settled is not looked at", "tree.settle", "t.parent(l, n).mustLook = true", "_ = l"),
+	one("parents are settled before what is below them", "tree.settle", "slices.Backward(t.levels)", "slices.All(t.levels)"),
 
 	// Answers.
 	one("the second answer of the work takes the place of the first", "operation.answer",
@@ -125,9 +125,9 @@ var mutants = []mutant{
 
 	// What cannot be read, and pages that are broken off.
 	one("what cannot be read is passed over", "descent.pageBySteps",
-		"d.record(r, r.State, DispositionFailed, err)\ncontinue", "_ = err\ncontinue"),
+		"if !o.again || !o.visited.has(r.ID) { d.record(r, r.State, DispositionFailed, err) }", "_ = err"),
 	one("what cannot be read stops the page", "descent.pageBySteps",
-		"d.record(r, r.State, DispositionFailed, err)\ncontinue", "return false, err"),
+		"if !o.again || !o.visited.has(r.ID) { d.record(r, r.State, DispositionFailed, err) }\ncontinue", "return false, err"),
 	one("a page that was broken off is not believed", "descent.pageAtOnce",
 		"failed := err != nil", "failed := err != nil\nif failed { page = ChildPage{} }"),
 	one("a page that was broken off is taken to be complete", "descent.pageAtOnce",
@@ -135,6 +135,18 @@ var mutants = []mutant{
 	one("texts reach the store as they come", "Canceller.operation",
 		"cause := Cause{Root: order.ID, Actor: cleanText(order.Actor, MaxActor), Reason: cleanText(order.Reason, MaxReason)}",
 		"cause := Cause{Root: order.ID, Actor: order.Actor, Reason: order.Reason}"),
+
+	// Whole trees at once.
+	one("what is submitted while a tree is cancelled at once is missed", "tree.sweepAtOnce",
+		"late, seen, err := t.lookAgain(ctx)", "late, seen, err := []Cursor(nil), false, error(nil)"),
+	one("what a call for a tree leaves over is left", "tree.cancelBelow",
+		"from = append(from[len(part):], more...)", "from, _ = from[len(part):], more"),
+	one("a tree that was broken off is not believed", "tree.page",
+		"failed := err != nil", "failed := err != nil\nif failed { page = TreePage{} }"),
+	one("a tree that was broken off is taken to be complete", "tree.page", "failed := err != nil", "failed := false"),
+	one("what the store has settled is not told", "tree.settleAtOnce", "n.req, n.settled = ch.New(), true", "n.req = ch.New()"),
+	one("a store that fails to settle is taken to have settled", "tree.settleAtOnce", "if err != nil { return false, nil }", "if err != nil { return true, nil }"),
+	one("the store is not asked to settle what is above", "tree.settleAtOnce", "ask[p.req.ID] = p", "_ = p"),
 
 	// Many at once.
 	one("what another order has cancelled is refused", "operation.cancelRoot",

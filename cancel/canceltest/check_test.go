@@ -1,9 +1,11 @@
 package canceltest_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -311,5 +313,16 @@ func TestSnapshotEnds(t *testing.T) {
 	}
 	if snap, err := canceltest.TakeSnapshot(t.Context(), s); err == nil || !strings.Contains(err.Error(), "out of order") {
 		t.Errorf("TakeSnapshot = %v, %v", snap, err)
+	}
+}
+
+// TestBeginnings checks that the files with which the documentation has one begin are short.
+func TestBeginnings(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"example_store_test.go", "example_rules_test.go", "explore/example_scheduler_test.go"} {
+		text, err := os.ReadFile(path)
+		if n := bytes.Count(text, []byte("\n")); err != nil || n > 40 {
+			t.Errorf("%s has %d lines, want at most 40: %v", path, n, err)
+		}
 	}
 }

@@ -196,7 +196,7 @@ func TestWorld(t *testing.T) {
 			Actors: []explore.Actor{
 				explore.Cancels("ann", 1),
 				explore.Cancels("bob", 2),
-				explore.Fires("scheduler", 2, lifecycle.TriggerStart),
+				explore.Transitions("scheduler", 2, lifecycle.TriggerStart),
 			},
 			Harness: h,
 		})

@@ -76,3 +76,31 @@ func (d *digest) query(q cancel.ChildQuery) {
 	}
 	*d = d.add(uint64(q.States)).add(uint64(q.After.Parent)).add(uint64(q.After.ID)).add(uint64(q.Limit))
 }
+
+func (d *digest) requests(page []lifecycle.Request) {
+	for _, r := range page {
+		d.request(r)
+	}
+}
+
+func (d *digest) changes(changes []cancel.Change) {
+	for _, ch := range changes {
+		d.change(ch)
+	}
+}
+
+func (d *digest) cursors(cursors []cancel.Cursor) {
+	for _, c := range cursors {
+		*d = d.add(uint64(c.Parent)).add(uint64(c.ID))
+	}
+}
+
+func (d *digest) bools(all []bool) {
+	for _, yes := range all {
+		if yes {
+			*d = d.add(1)
+		} else {
+			*d = d.add(2)
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"example.com/ess/cancel"
 	"example.com/ess/cancel/canceltest"
 	"example.com/ess/cancel/canceltest/explore"
+	esserrors "example.com/ess/errors"
 	"example.com/ess/lifecycle"
 )
 
@@ -147,4 +148,18 @@ func TestExploreAll(t *testing.T) {
 	if len(got) != 2 || !r.Complete || !strings.Contains(got[0], "request 2 went from WAIT to RUNNING") || !strings.Contains(got[1], "request 1 went from RUNNING to WAIT") {
 		t.Errorf("Explore = %v, %q", r, got)
 	}
+}
+
+// TestExploreScheduler runs the file with which the documentation has a scheduler begin.
+func TestExploreScheduler(t *testing.T) {
+	t.Parallel()
+	testScheduler(t)
+}
+
+// ignoreCancelled returns err, but nil if a request was cancelled before.
+func ignoreCancelled(err error) error {
+	if errors.Is(err, esserrors.CodeUnsupportedState) {
+		return nil
+	}
+	return err
 }

@@ -17,25 +17,46 @@ import (
 type steppedRepo struct {
 	a    *worldActor
 	repo cancel.Repository
-
-	can rows.Capabilities
+	can  rows.Capabilities
 }
 
 func newSteppedRepo(a *worldActor, repo cancel.Repository) *steppedRepo {
 	return &steppedRepo{a: a, repo: repo, can: rows.CapabilitiesOf(repo)}
 }
 
+// A storeStep is a call of the store that returns a T.
+type storeStep[T any] struct {
+	call worldCall
+	asks func() string // what the call is, for a trace
+	do   func() (T, error)
+	saw  func(d *digest, got T) // adds what was returned
+	show func(got T) string
+}
+
+// step does it.
+func (s storeStep[T]) step(a *worldActor) (got T, err error) {
+	s.call.fallible = true
+	if how := a.gate(s.call, s.asks); how != choiceRuns {
+		var none T
+		return none, a.fault(how, func() { _, _ = s.do() })
+	}
+	got, err = s.do()
+	s.saw(&a.saw, got)
+	a.saw.error(err)
+	a.answer(func() string { return show.Answered(err, func() string { return s.show(got) }) })
+	return got, err
+}
+
 func (s *steppedRepo) Get(ctx context.Context, id lifecycle.ID) (lifecycle.Request, error) {
 	a := s.a
-	call := worldCall{kind: callGet, pure: true, fallible: true, args: digest{}.add(uint64(id))}
-	if how := a.gate(call, func() string { return fmt.Sprintf("Get(%d)", id) }); how != choiceRuns {
-		return lifecycle.Request{}, a.fault(how, nil)
-	}
-	r, err := s.repo.Get(ctx, id)
-	a.saw.request(r)
-	a.saw.error(err)
-	a.answer(func() string { return show.Answered(err, func() string { return show.State(r) }) })
-	if op := a.op; op != nil && op.name == opRun && !op.looked {
+	r, err := storeStep[lifecycle.Request]{
+		call: worldCall{kind: callGet, pure: true, args: digest{}.add(uint64(id))},
+		asks: func() string { return fmt.Sprintf("Get(%d)", id) },
+		do:   func() (lifecycle.Request, error) { return s.repo.Get(ctx, id) },
+		saw:  (*digest).request,
+		show: show.State,
+	}.step(a)
+	if op := a.op; op != nil && op.name == opRun && !op.looked && !errors.Is(err, ErrFault) {
 		op.looked = true
 		// Between what Run learns here and what it does then, somebody may try to
 		// interrupt the work.
@@ -46,43 +67,50 @@ func (s *steppedRepo) Get(ctx context.Context, id lifecycle.ID) (lifecycle.Reque
 }
 
 func (s *steppedRepo) Children(ctx context.Context, q cancel.ChildQuery) ([]lifecycle.Request, error) {
-	a := s.a
-	call := worldCall{kind: callChildren, pure: true, fallible: true}
+	call := worldCall{kind: callChildren, pure: true}
 	call.args.query(q)
-	if how := a.gate(call, func() string { return "Children(" + show.Query(q) + ")" }); how != choiceRuns {
-		return nil, a.fault(how, nil)
-	}
-	page, err := s.repo.Children(ctx, q)
-	for _, r := range page {
-		a.saw.request(r)
-	}
-	a.saw.error(err)
-	a.answer(func() string { return show.Answered(err, func() string { return show.Requests(page) }) })
-	return page, err
+	return storeStep[[]lifecycle.Request]{
+		call: call,
+		asks: func() string { return "Children(" + show.Query(q) + ")" },
+		do:   func() ([]lifecycle.Request, error) { return s.repo.Children(ctx, q) },
+		saw:  (*digest).requests,
+		show: show.Requests,
+	}.step(s.a)
 }
 
 func (s *steppedRepo) Apply(ctx context.Context, changes []cancel.Change) ([]bool, error) {
-	a := s.a
-	call := worldCall{kind: callApply, fallible: true}
-	for _, ch := range changes {
-		call.args.change(ch)
+	call := worldCall{kind: callApply}
+	call.args.changes(changes)
+	made, err := storeStep[[]bool]{
+		call: call,
+		asks: func() string { return "Apply(" + show.Changes(changes) + ")" },
+		do:   func() ([]bool, error) { return s.repo.Apply(ctx, changes) },
+		saw:  (*digest).bools,
+		show: func(made []bool) string { return show.Made(changes, made) },
+	}.step(s.a)
+	if s.a.run.fresh && err == nil {
+		s.a.said = &said{changes: slices.Clone(changes), made: slices.Clone(made)}
 	}
-	if how := a.gate(call, func() string { return "Apply(" + show.Changes(changes) + ")" }); how != choiceRuns {
-		return nil, a.fault(how, func() { _, _ = s.repo.Apply(ctx, changes) })
+	return made, err
+}
+
+func (s *steppedRepo) EndParent(ctx context.Context, ch cancel.Change) (bool, error) {
+	if s.can.Ender == nil {
+		return false, errors.ErrUnsupported
 	}
-	made, err := s.repo.Apply(ctx, changes)
-	for _, ok := range made {
-		if ok {
-			a.saw = a.saw.add(1)
-		} else {
-			a.saw = a.saw.add(2)
-		}
+	changes := []cancel.Change{ch}
+	call := worldCall{kind: callEndParent}
+	call.args.changes(changes)
+	made, err := storeStep[bool]{
+		call: call,
+		asks: func() string { return "EndParent(" + show.Changes(changes) + ")" },
+		do:   func() (bool, error) { return s.can.Ender.EndParent(ctx, ch) },
+		saw:  func(d *digest, made bool) { d.bools([]bool{made}) },
+		show: func(made bool) string { return show.Made(changes, []bool{made}) },
+	}.step(s.a)
+	if s.a.run.fresh && err == nil {
+		s.a.said = &said{changes: changes, made: []bool{made}}
 	}
-	a.saw.error(err)
-	if a.run.fresh && err == nil {
-		a.said = &said{changes: slices.Clone(changes), made: slices.Clone(made)}
-	}
-	a.answer(func() string { return show.Answered(err, func() string { return show.Made(changes, made) }) })
 	return made, err
 }
 
@@ -90,20 +118,22 @@ func (s *steppedRepo) CancelChildren(ctx context.Context, c cancel.ChildCancel) 
 	if s.can.Children == nil {
 		return cancel.ChildPage{}, errors.ErrUnsupported
 	}
-	a := s.a
-	call := worldCall{kind: callCancelChildren, fallible: true}
+	call := worldCall{kind: callCancelChildren}
 	call.args.query(c.Query)
 	call.args.cause(c.Cause)
-	if how := a.gate(call, func() string { return "CancelChildren(" + show.Query(c.Query) + ")" }); how != choiceRuns {
-		return cancel.ChildPage{}, a.fault(how, func() { _, _ = s.can.Children.CancelChildren(ctx, c) })
-	}
-	page, err := s.can.Children.CancelChildren(ctx, c)
-	a.saw = a.saw.add(uint64(page.Cancelled)).add(uint64(page.Last.Parent)).add(uint64(page.Last.ID))
-	if page.More {
-		a.saw = a.saw.add(1)
-	}
-	a.sawChanges(page.Changes, err, page.Cancelled == 0)
-	a.answer(func() string { return show.Answered(err, func() string { return show.Page(page) }) })
+	page, err := storeStep[cancel.ChildPage]{
+		call: call,
+		asks: func() string { return "CancelChildren(" + show.Query(c.Query) + ")" },
+		do:   func() (cancel.ChildPage, error) { return s.can.Children.CancelChildren(ctx, c) },
+		saw: func(d *digest, page cancel.ChildPage) {
+			d.changes(page.Changes)
+			d.bools([]bool{page.More})
+			d.cursors([]cancel.Cursor{page.Last})
+			*d = d.add(uint64(page.Cancelled))
+		},
+		show: show.Page,
+	}.step(s.a)
+	s.said(page.Changes, err, page.Cancelled == 0)
 	return page, err
 }
 
@@ -111,23 +141,21 @@ func (s *steppedRepo) CancelTree(ctx context.Context, c cancel.TreeCancel) (canc
 	if s.can.Tree == nil {
 		return cancel.TreePage{}, errors.ErrUnsupported
 	}
-	a := s.a
-	call := worldCall{kind: callCancelTree, fallible: true}
-	for _, from := range c.From {
-		call.args = call.args.add(uint64(from.Parent)).add(uint64(from.ID))
-	}
-	call.args = call.args.add(uint64(c.Limit))
+	call := worldCall{kind: callCancelTree, args: digest{}.add(uint64(c.Limit))}
+	call.args.cursors(c.From)
 	call.args.cause(c.Cause)
-	if how := a.gate(call, func() string { return "CancelTree(below " + show.Cursors(c.From) + ")" }); how != choiceRuns {
-		return cancel.TreePage{}, a.fault(how, func() { _, _ = s.can.Tree.CancelTree(ctx, c) })
-	}
-	page, err := s.can.Tree.CancelTree(ctx, c)
-	a.saw = a.saw.add(uint64(page.Cancelled))
-	for _, rest := range page.Rest {
-		a.saw = a.saw.add(uint64(rest.Parent)).add(uint64(rest.ID))
-	}
-	a.sawChanges(page.Changes, err, page.Cancelled == 0)
-	a.answer(func() string { return show.Answered(err, func() string { return show.Tree(page) }) })
+	page, err := storeStep[cancel.TreePage]{
+		call: call,
+		asks: func() string { return "CancelTree(below " + show.Cursors(c.From) + ")" },
+		do:   func() (cancel.TreePage, error) { return s.can.Tree.CancelTree(ctx, c) },
+		saw: func(d *digest, page cancel.TreePage) {
+			d.changes(page.Changes)
+			d.cursors(page.Rest)
+			*d = d.add(uint64(page.Cancelled))
+		},
+		show: show.Tree,
+	}.step(s.a)
+	s.said(page.Changes, err, page.Cancelled == 0)
 	return page, err
 }
 
@@ -135,104 +163,71 @@ func (s *steppedRepo) Settle(ctx context.Context, st cancel.Settlement) ([]cance
 	if s.can.Settler == nil {
 		return nil, errors.ErrUnsupported
 	}
-	a := s.a
-	call := worldCall{kind: callSettle, fallible: true}
+	call := worldCall{kind: callSettle}
 	for _, id := range st.IDs {
 		call.args = call.args.add(uint64(id))
 	}
 	call.args.cause(st.Cause)
-	if how := a.gate(call, func() string { return fmt.Sprintf("Settle(%v)", st.IDs) }); how != choiceRuns {
-		return nil, a.fault(how, func() { _, _ = s.can.Settler.Settle(ctx, st) })
-	}
-	made, err := s.can.Settler.Settle(ctx, st)
-	a.sawChanges(made, err, true)
-	a.answer(func() string { return show.Answered(err, func() string { return show.Changes(made) }) })
+	made, err := storeStep[[]cancel.Change]{
+		call: call,
+		asks: func() string { return fmt.Sprintf("Settle(%v)", st.IDs) },
+		do:   func() ([]cancel.Change, error) { return s.can.Settler.Settle(ctx, st) },
+		saw:  (*digest).changes,
+		show: show.Changes,
+	}.step(s.a)
+	s.said(made, err, true)
 	return made, err
 }
 
-// sawChanges notes what the store says that it has done, and whether that is all.
-func (a *worldActor) sawChanges(changes []cancel.Change, err error, all bool) {
-	for _, ch := range changes {
-		a.saw.change(ch)
-	}
-	a.saw.error(err)
-	if !a.run.fresh || err != nil || !all {
+// said notes what the store says that it has changed, if that is all.
+func (s *steppedRepo) said(changes []cancel.Change, err error, all bool) {
+	if !s.a.run.fresh || err != nil || !all {
 		return
 	}
-	a.said = &said{}
+	s.a.said = &said{}
 	for _, ch := range changes {
 		if ch.State != ch.Old.State {
-			a.said.changes = append(a.said.changes, ch)
-			a.said.made = append(a.said.made, true)
+			s.a.said.changes = append(s.a.said.changes, ch)
+			s.a.said.made = append(s.a.said.made, true)
 		}
 	}
-}
-
-func (s *steppedRepo) EndParent(ctx context.Context, ch cancel.Change) (bool, error) {
-	if s.can.Ender == nil {
-		return false, errors.ErrUnsupported
-	}
-	a := s.a
-	call := worldCall{kind: callEndParent, fallible: true}
-	call.args.change(ch)
-	if how := a.gate(call, func() string { return "EndParent(" + show.Changes([]cancel.Change{ch}) + ")" }); how != choiceRuns {
-		return false, a.fault(how, func() { _, _ = s.can.Ender.EndParent(ctx, ch) })
-	}
-	made, err := s.can.Ender.EndParent(ctx, ch)
-	if made {
-		a.saw = a.saw.add(1)
-	}
-	a.saw.error(err)
-	if a.run.fresh && err == nil {
-		a.said = &said{changes: []cancel.Change{ch}, made: []bool{made}}
-	}
-	a.answer(func() string {
-		return show.Answered(err, func() string { return show.Made([]cancel.Change{ch}, []bool{made}) })
-	})
-	return made, err
 }
 
 func (s *steppedRepo) ListCancelling(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.CancellingRequest, error) {
 	if s.can.Lister == nil {
 		return nil, errors.ErrUnsupported
 	}
-	a := s.a
-	call := worldCall{kind: callListCancelling, pure: true, fallible: true, args: digest{}.add(uint64(after)).add(uint64(limit))}
-	if how := a.gate(call, func() string { return fmt.Sprintf("ListCancelling(after %d)", after) }); how != choiceRuns {
-		return nil, a.fault(how, nil)
-	}
-	page, err := s.can.Lister.ListCancelling(ctx, after, limit)
-	for _, u := range page {
-		a.saw.request(u.Request)
-		a.saw.cause(u.Cause)
-	}
-	a.saw.error(err)
-	a.answer(func() string {
-		return show.Answered(err, func() string {
+	return storeStep[[]cancel.CancellingRequest]{
+		call: worldCall{kind: callListCancelling, pure: true, args: digest{}.add(uint64(after)).add(uint64(limit))},
+		asks: func() string { return fmt.Sprintf("ListCancelling(after %d)", after) },
+		do: func() ([]cancel.CancellingRequest, error) {
+			return s.can.Lister.ListCancelling(ctx, after, limit)
+		},
+		saw: func(d *digest, page []cancel.CancellingRequest) {
+			for _, u := range page {
+				d.request(u.Request)
+				d.cause(u.Cause)
+			}
+		},
+		show: func(page []cancel.CancellingRequest) string {
 			var found []lifecycle.Request
 			for _, u := range page {
 				found = append(found, u.Request)
 			}
 			return show.Requests(found)
-		})
-	})
-	return page, err
+		},
+	}.step(s.a)
 }
 
 func (s *steppedRepo) Cause(ctx context.Context, id lifecycle.ID) (cancel.Cause, error) {
 	if s.can.Causes == nil {
 		return cancel.Cause{}, errors.ErrUnsupported
 	}
-	a := s.a
-	call := worldCall{kind: callCause, pure: true, fallible: true, args: digest{}.add(uint64(id))}
-	if how := a.gate(call, func() string { return fmt.Sprintf("Cause(%d)", id) }); how != choiceRuns {
-		return cancel.Cause{}, a.fault(how, nil)
-	}
-	cause, err := s.can.Causes.Cause(ctx, id)
-	a.saw.cause(cause)
-	a.saw.error(err)
-	a.answer(func() string {
-		return show.Answered(err, func() string { return fmt.Sprintf("cancelled with request %d by %q", cause.Root, cause.Actor) })
-	})
-	return cause, err
+	return storeStep[cancel.Cause]{
+		call: worldCall{kind: callCause, pure: true, args: digest{}.add(uint64(id))},
+		asks: func() string { return fmt.Sprintf("Cause(%d)", id) },
+		do:   func() (cancel.Cause, error) { return s.can.Causes.Cause(ctx, id) },
+		saw:  (*digest).cause,
+		show: func(c cancel.Cause) string { return fmt.Sprintf("cancelled with request %d by %q", c.Root, c.Actor) },
+	}.step(s.a)
 }
