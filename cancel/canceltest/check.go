@@ -116,6 +116,22 @@ func capable[C cancel.Repository](ctx context.Context, h Harness, requests []lif
 	})
 }
 
+// onStore returns the run of a check that works on one repository with some requests.
+func onStore(requests func(h Harness) []lifecycle.Request, run func(ctx context.Context, h Harness, repo cancel.Repository, all []lifecycle.Request) error) func(context.Context, Harness) error {
+	return func(ctx context.Context, h Harness) error {
+		all := requests(h)
+		return h.with(ctx, all, func(repo cancel.Repository) error { return run(ctx, h, repo, all) })
+	}
+}
+
+// onCapable is onStore for the checks of a capability.
+func onCapable[C cancel.Repository](requests func(h Harness) []lifecycle.Request, run func(ctx context.Context, h Harness, repo C, all []lifecycle.Request) error) func(context.Context, Harness) error {
+	return func(ctx context.Context, h Harness) error {
+		all := requests(h)
+		return capable(ctx, h, all, func(repo C) error { return run(ctx, h, repo, all) })
+	}
+}
+
 // together calls f(0) to f(n-1) at the same time and returns what failed.
 func together(ctx context.Context, n int, f func(i int) error) error {
 	begin := make(chan struct{})

@@ -15,26 +15,23 @@ import (
 var applyChecks = []check{
 	{
 		"Apply/MakesTheChange", "Apply writes State, Outcome and CheckedIn, and nothing else, of a request that is as Old says.",
-		func(ctx context.Context, h Harness) error {
-			all := h.lives()
-			return h.with(ctx, all, func(repo cancel.Repository) error {
-				for _, r := range all {
-					for _, ch := range h.life(r) {
-						if err := made(ctx, repo, ch); err != nil {
-							return err
-						}
-						if err := wantGet(ctx, repo, ch.New()); err != nil {
-							return fmt.Errorf("after %s: %w", showChange(ch), err)
-						}
+		onStore(Harness.lives, func(ctx context.Context, h Harness, repo cancel.Repository, all []lifecycle.Request) error {
+			for _, r := range all {
+				for _, ch := range h.life(r) {
+					if err := made(ctx, repo, ch); err != nil {
+						return err
+					}
+					if err := wantGet(ctx, repo, ch.New()); err != nil {
+						return fmt.Errorf("after %s: %w", showChange(ch), err)
 					}
 				}
-				for i, r := range all {
-					chs := h.life(r)
-					all[i] = chs[len(chs)-1].New()
-				}
-				return wantAll(ctx, repo, all)
-			})
-		},
+			}
+			for i, r := range all {
+				chs := h.life(r)
+				all[i] = chs[len(chs)-1].New()
+			}
+			return wantAll(ctx, repo, all)
+		}),
 	}, {
 		"Apply/MadeMeansMatched", "Apply reports a change as made if the request is as Old says, also if nothing of it becomes different.",
 		func(ctx context.Context, h Harness) error {
@@ -117,17 +114,15 @@ var applyChecks = []check{
 		},
 	}, {
 		"Apply/Nothing", "Apply of no changes makes none, and is no error.",
-		func(ctx context.Context, h Harness) error {
-			return h.with(ctx, h.families(), func(repo cancel.Repository) error {
-				if err := wantApply(ctx, repo, nil, nil); err != nil {
-					return err
-				}
-				if err := wantApply(ctx, repo, []cancel.Change{}, nil); err != nil {
-					return err
-				}
-				return wantAll(ctx, repo, h.families())
-			})
-		},
+		onStore(Harness.families, func(ctx context.Context, h Harness, repo cancel.Repository, _ []lifecycle.Request) error {
+			if err := wantApply(ctx, repo, nil, nil); err != nil {
+				return err
+			}
+			if err := wantApply(ctx, repo, []cancel.Change{}, nil); err != nil {
+				return err
+			}
+			return wantAll(ctx, repo, h.families())
+		}),
 	}, {
 		"Apply/ThousandChanges", "A batch may have a thousand changes.",
 		func(ctx context.Context, h Harness) error {
@@ -193,55 +188,49 @@ var applyChecks = []check{
 		},
 	}, {
 		"Apply/GivenSlices", "The slice of changes must not be changed, nor kept after the return.",
-		func(ctx context.Context, h Harness) error {
-			all := h.families()
-			return h.with(ctx, all, func(repo cancel.Repository) error {
-				// In no order, and with a change behind the end that must stay.
-				memory := []cancel.Change{cancelled(all[9]), cancelled(all[6]), cancelled(all[12]), cancelled(all[4]), cancelled(all[5])}
-				before := slices.Clone(memory)
-				if err := wantApply(ctx, repo, memory[:4], []bool{true, true, true, true}); err != nil {
-					return err
-				}
-				if !slices.Equal(memory, before) {
-					return fmt.Errorf("Apply changed the memory of the changes, or behind it: %v", memory)
-				}
-				for i, ch := range memory {
-					memory[i] = ended(ch.Old, h.fit().Outcome(lifecycle.StateError))
-					memory[i].Cause = cancel.Cause{Root: 666, Reason: "written after the return"}
-				}
-				for _, i := range []int{9, 6, 12, 4} {
-					all[i] = cancelled(all[i]).New()
-					if err := wantCause(ctx, repo, all[i].ID, before[0].Cause); err != nil {
-						return fmt.Errorf("after the caller had written to the slice given to Apply: %w", err)
-					}
-				}
-				if err := wantAll(ctx, repo, all); err != nil {
+		onStore(Harness.families, func(ctx context.Context, h Harness, repo cancel.Repository, all []lifecycle.Request) error {
+			// In no order, and with a change behind the end that must stay.
+			memory := []cancel.Change{cancelled(all[9]), cancelled(all[6]), cancelled(all[12]), cancelled(all[4]), cancelled(all[5])}
+			before := slices.Clone(memory)
+			if err := wantApply(ctx, repo, memory[:4], []bool{true, true, true, true}); err != nil {
+				return err
+			}
+			if !slices.Equal(memory, before) {
+				return fmt.Errorf("Apply changed the memory of the changes, or behind it: %v", memory)
+			}
+			for i, ch := range memory {
+				memory[i] = ended(ch.Old, h.fit().Outcome(lifecycle.StateError))
+				memory[i].Cause = cancel.Cause{Root: 666, Reason: "written after the return"}
+			}
+			for _, i := range []int{9, 6, 12, 4} {
+				all[i] = cancelled(all[i]).New()
+				if err := wantCause(ctx, repo, all[i].ID, before[0].Cause); err != nil {
 					return fmt.Errorf("after the caller had written to the slice given to Apply: %w", err)
 				}
-				return nil
-			})
-		},
+			}
+			if err := wantAll(ctx, repo, all); err != nil {
+				return fmt.Errorf("after the caller had written to the slice given to Apply: %w", err)
+			}
+			return nil
+		}),
 	}, {
 		"Apply/ReturnedSlices", "The slice that Apply returns belongs to the caller.",
-		func(ctx context.Context, h Harness) error {
-			all := h.families()
-			return h.with(ctx, all, func(repo cancel.Repository) error {
-				first, err := repo.Apply(ctx, []cancel.Change{cancelled(all[4]), cancelled(all[5])})
-				if err != nil {
-					return err
-				}
-				if err := wantApply(ctx, repo, []cancel.Change{cancelled(all[4]), cancelled(all[5])}, []bool{false, false}); err != nil {
-					return err
-				}
-				if !slices.Equal(first, []bool{true, true}) {
-					return fmt.Errorf("the next call of Apply wrote to the slice that the one before had returned: it is now %v, want [true true]", first)
-				}
-				first = first[:cap(first)]
-				for i := range first {
-					first[i] = !first[i]
-				}
-				return wantApply(ctx, repo, []cancel.Change{cancelled(all[6]), cancelled(all[5])}, []bool{true, false})
-			})
-		},
+		onStore(Harness.families, func(ctx context.Context, _ Harness, repo cancel.Repository, all []lifecycle.Request) error {
+			first, err := repo.Apply(ctx, []cancel.Change{cancelled(all[4]), cancelled(all[5])})
+			if err != nil {
+				return err
+			}
+			if err := wantApply(ctx, repo, []cancel.Change{cancelled(all[4]), cancelled(all[5])}, []bool{false, false}); err != nil {
+				return err
+			}
+			if !slices.Equal(first, []bool{true, true}) {
+				return fmt.Errorf("the next call of Apply wrote to the slice that the one before had returned: it is now %v, want [true true]", first)
+			}
+			first = first[:cap(first)]
+			for i := range first {
+				first[i] = !first[i]
+			}
+			return wantApply(ctx, repo, []cancel.Change{cancelled(all[6]), cancelled(all[5])}, []bool{true, false})
+		}),
 	},
 }

@@ -80,56 +80,50 @@ var applyOldChecks = []check{
 		},
 	}, {
 		"Apply/OldWithoutVersion", "Where Old.Version is empty, State, Outcome and CheckedIn decide, even in a store that keeps versions.",
-		func(ctx context.Context, h Harness) error {
-			all := h.everyRequest()
-			return h.with(ctx, all, func(repo cancel.Repository) error {
-				for _, r := range all[1:] {
-					ch, ok := h.someChange(r)
-					if !ok {
-						continue
-					}
-					if err := made(ctx, repo, ch); err != nil {
-						return err
-					}
+		onStore(Harness.everyRequest, func(ctx context.Context, h Harness, repo cancel.Repository, all []lifecycle.Request) error {
+			for _, r := range all[1:] {
+				ch, ok := h.someChange(r)
+				if !ok {
+					continue
 				}
-				return nil
-			})
-		},
+				if err := made(ctx, repo, ch); err != nil {
+					return err
+				}
+			}
+			return nil
+		}),
 	}, {
 		"Apply/OldAsRead", "Old is a request as any method has returned it, with its Version if it has one.",
-		func(ctx context.Context, h Harness) error {
-			all := h.families()
-			return h.with(ctx, all, func(repo cancel.Repository) error {
-				got, err := repo.Get(ctx, 101)
-				if err != nil {
+		onStore(Harness.families, func(ctx context.Context, h Harness, repo cancel.Repository, all []lifecycle.Request) error {
+			got, err := repo.Get(ctx, 101)
+			if err != nil {
+				return err
+			}
+			got2, err := page(ctx, repo, all, cancel.ChildQuery{Parents: []lifecycle.ID{20}, States: lifecycle.Live, Limit: 1})
+			if err != nil {
+				return err
+			}
+			olds := append(got2, got)
+			if lister, ok := repo.(cancel.CancellingLister); ok {
+				if err := made(ctx, repo, toCancelling(all[0], moment)); err != nil {
 					return err
 				}
-				got2, err := page(ctx, repo, all, cancel.ChildQuery{Parents: []lifecycle.ID{20}, States: lifecycle.Live, Limit: 1})
-				if err != nil {
+				list, err := lister.ListCancelling(ctx, 0, 1)
+				if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 					return err
 				}
-				olds := append(got2, got)
-				if lister, ok := repo.(cancel.CancellingLister); ok {
-					if err := made(ctx, repo, toCancelling(all[0], moment)); err != nil {
-						return err
-					}
-					list, err := lister.ListCancelling(ctx, 0, 1)
-					if err != nil && !errors.Is(err, errors.ErrUnsupported) {
-						return err
-					}
-					for _, u := range list {
-						olds = append(olds, u.Request)
-					}
+				for _, u := range list {
+					olds = append(olds, u.Request)
 				}
-				for _, old := range olds {
-					ch, _ := h.someChange(old)
-					if err := made(ctx, repo, ch); err != nil {
-						return err
-					}
+			}
+			for _, old := range olds {
+				ch, _ := h.someChange(old)
+				if err := made(ctx, repo, ch); err != nil {
+					return err
 				}
-				return nil
-			})
-		},
+			}
+			return nil
+		}),
 	}, {
 		"Apply/OldAsWritten", "Old is a request as Change.New returns it: writes follow each other without a read in between.",
 		func(ctx context.Context, h Harness) error {

@@ -61,25 +61,23 @@ var cancelChecks = []check{
 		},
 	}, {
 		"Cancel/EveryWriteFollowsTheRules", "Terminal is final, changes follow the rules, a parent ends last, no child escapes: after every single write.",
-		func(ctx context.Context, h Harness) error {
-			return h.with(ctx, h.workingTree(), func(repo cancel.Repository) error {
-				w := &watched{Repository: repo}
-				now := moment
-				c := cancel.New(w, &cancel.Options{PageSize: 2, Now: func() time.Time { return now }})
-				for _, step := range h.answerSteps() {
-					now = now.Add(step.after)
-					_, _ = step.do(ctx, c, nil) // what it answers is another check's
-					snap, err := TakeSnapshot(ctx, repo)
-					if err != nil {
-						return err
-					}
-					if err := errors.Join(w.err, CheckCancelled(snap, 1), CheckQuiet(snap)); err != nil {
-						return fmt.Errorf("%s: %w\n%v", step.name, err, snap)
-					}
+		onStore(Harness.workingTree, func(ctx context.Context, h Harness, repo cancel.Repository, _ []lifecycle.Request) error {
+			w := &watched{Repository: repo}
+			now := moment
+			c := cancel.New(w, &cancel.Options{PageSize: 2, Now: func() time.Time { return now }})
+			for _, step := range h.answerSteps() {
+				now = now.Add(step.after)
+				_, _ = step.do(ctx, c, nil) // what it answers is another check's
+				snap, err := TakeSnapshot(ctx, repo)
+				if err != nil {
+					return err
 				}
-				return nil
-			})
-		},
+				if err := errors.Join(w.err, CheckCancelled(snap, 1), CheckQuiet(snap)); err != nil {
+					return fmt.Errorf("%s: %w\n%v", step.name, err, snap)
+				}
+			}
+			return nil
+		}),
 	}, {
 		"Cancel/AnyText", "A cancel takes place whatever bytes its actor and reason have; what is kept of them is what MaxActor and MaxReason say.",
 		func(ctx context.Context, h Harness) error {

@@ -59,52 +59,46 @@ var childChecks = []check{
 		},
 	}, {
 		"CancelChildren/OnlyTheChildrenAskedFor", "CancelChildren considers the children that Children would return for c.Query, and no others.",
-		func(ctx context.Context, h Harness) error {
-			all := h.families()
-			return capable(ctx, h, all, func(repo cancel.ChildCanceller) error {
-				q := cancel.ChildQuery{Parents: []lifecycle.ID{10, 30}, States: lifecycle.Live, After: cancel.Cursor{Parent: 10, ID: 104}, Limit: 4}
-				page, err := repo.CancelChildren(ctx, cancel.ChildCancel{Query: q, Cause: why, All: true})
-				if err != nil {
-					return err
-				}
-				want := slices.Clone(all)
-				todo := answer(all, q)
-				if n := len(page.Changes); n == 0 || n > q.Limit {
-					return fmt.Errorf("CancelChildren considered %d children, want 1 to %d", n, q.Limit)
-				}
-				for _, r := range todo[:len(page.Changes)] {
-					want[slices.Index(want, r)] = cancelled(r).New()
-				}
-				return wantAll(ctx, repo, want)
-			})
-		},
+		onCapable(Harness.families, func(ctx context.Context, _ Harness, repo cancel.ChildCanceller, all []lifecycle.Request) error {
+			q := cancel.ChildQuery{Parents: []lifecycle.ID{10, 30}, States: lifecycle.Live, After: cancel.Cursor{Parent: 10, ID: 104}, Limit: 4}
+			page, err := repo.CancelChildren(ctx, cancel.ChildCancel{Query: q, Cause: why, All: true})
+			if err != nil {
+				return err
+			}
+			want := slices.Clone(all)
+			todo := answer(all, q)
+			if n := len(page.Changes); n == 0 || n > q.Limit {
+				return fmt.Errorf("CancelChildren considered %d children, want 1 to %d", n, q.Limit)
+			}
+			for _, r := range todo[:len(page.Changes)] {
+				want[slices.Index(want, r)] = cancelled(r).New()
+			}
+			return wantAll(ctx, repo, want)
+		}),
 	}, {
 		"CancelChildren/KeepsTheCause", "CancelChildren keeps the cause with every child that it changes, and with no other.",
-		func(ctx context.Context, h Harness) error {
-			all := h.childrenOfEveryKind()
-			return capable(ctx, h, all, func(repo cancel.ChildCanceller) error {
-				reader, ok := repo.(cancel.CauseReader)
-				if !ok {
-					return fmt.Errorf("%w: the repository is no cancel.CauseReader", errLacks)
+		onCapable(Harness.childrenOfEveryKind, func(ctx context.Context, _ Harness, repo cancel.ChildCanceller, all []lifecycle.Request) error {
+			reader, ok := repo.(cancel.CauseReader)
+			if !ok {
+				return fmt.Errorf("%w: the repository is no cancel.CauseReader", errLacks)
+			}
+			cause := oddCauses()[1]
+			page, err := repo.CancelChildren(ctx, cancel.ChildCancel{Query: childQuery(1000), Cause: cause})
+			if err != nil {
+				return err
+			}
+			var errs []error
+			for _, r := range all {
+				want := cancel.Cause{}
+				at := position(r)
+				inPage := !page.More || at.Compare(page.Last) <= 0
+				if slices.Contains(childQuery(1).Parents, r.Parent) && inPage && lifecycle.Live.Has(r.State) && r.State != lifecycle.StateCancelling {
+					want = cause
 				}
-				cause := oddCauses()[1]
-				page, err := repo.CancelChildren(ctx, cancel.ChildCancel{Query: childQuery(1000), Cause: cause})
-				if err != nil {
-					return err
-				}
-				var errs []error
-				for _, r := range all {
-					want := cancel.Cause{}
-					at := position(r)
-					inPage := !page.More || at.Compare(page.Last) <= 0
-					if slices.Contains(childQuery(1).Parents, r.Parent) && inPage && lifecycle.Live.Has(r.State) && r.State != lifecycle.StateCancelling {
-						want = cause
-					}
-					errs = append(errs, wantCause(ctx, reader, r.ID, want))
-				}
-				return show.Errors(errs)
-			})
-		},
+				errs = append(errs, wantCause(ctx, reader, r.ID, want))
+			}
+			return show.Errors(errs)
+		}),
 	}, {
 		"CancelChildren/OneOfManyWins", "Each child is changed atomically: of many who cancel the same children at once, one tells of each. " + concurrently,
 		childrenCancelledByMany,
@@ -130,90 +124,81 @@ var childChecks = []check{
 		},
 	}, {
 		"CancelChildren/GivenSlices", "The slice of parents must not be changed, nor kept after the return.",
-		func(ctx context.Context, h Harness) error {
-			all := h.families()
-			return capable(ctx, h, all, func(repo cancel.ChildCanceller) error {
-				memory := []lifecycle.ID{10, 20, 30, -1}
-				c := cancel.ChildCancel{Query: cancel.ChildQuery{Parents: memory[:2], States: lifecycle.Live, Limit: 2}, Cause: why, All: true}
-				page, err := repo.CancelChildren(ctx, c)
-				if err != nil {
+		onCapable(Harness.families, func(ctx context.Context, _ Harness, repo cancel.ChildCanceller, all []lifecycle.Request) error {
+			memory := []lifecycle.ID{10, 20, 30, -1}
+			c := cancel.ChildCancel{Query: cancel.ChildQuery{Parents: memory[:2], States: lifecycle.Live, Limit: 2}, Cause: why, All: true}
+			page, err := repo.CancelChildren(ctx, c)
+			if err != nil {
+				return err
+			}
+			if want := []lifecycle.ID{10, 20, 30, -1}; !slices.Equal(memory, want) {
+				return fmt.Errorf("CancelChildren changed the memory of c.Query.Parents, or behind it, from %v to %v", want, memory)
+			}
+			want := snapshotOf(all)
+			for _, ch := range page.Changes {
+				want[ch.Old.ID] = ch.New()
+			}
+			memory[0], memory[1] = 20, 30
+			c.Query.Limit = 100
+			for _, r := range answer(all, c.Query) {
+				want[r.ID] = cancelled(r).New()
+			}
+			for pages := 0; pages == 0 || page.More && pages < len(all); pages++ {
+				if page, err = repo.CancelChildren(ctx, c); err != nil {
 					return err
 				}
-				if want := []lifecycle.ID{10, 20, 30, -1}; !slices.Equal(memory, want) {
-					return fmt.Errorf("CancelChildren changed the memory of c.Query.Parents, or behind it, from %v to %v", want, memory)
-				}
-				want := snapshotOf(all)
-				for _, ch := range page.Changes {
-					want[ch.Old.ID] = ch.New()
-				}
-				memory[0], memory[1] = 20, 30
-				c.Query.Limit = 100
-				for _, r := range answer(all, c.Query) {
-					want[r.ID] = cancelled(r).New()
-				}
-				for pages := 0; pages == 0 || page.More && pages < len(all); pages++ {
-					if page, err = repo.CancelChildren(ctx, c); err != nil {
-						return err
-					}
-					c.Query.After = page.Last
-				}
-				got, err := TakeSnapshot(ctx, repo)
-				if err != nil {
-					return err
-				}
-				if err := diff(got, want); err != nil {
-					return fmt.Errorf("after the caller had written other parents to the same slice: %w", err)
-				}
-				return nil
-			})
-		},
+				c.Query.After = page.Last
+			}
+			got, err := TakeSnapshot(ctx, repo)
+			if err != nil {
+				return err
+			}
+			if err := diff(got, want); err != nil {
+				return fmt.Errorf("after the caller had written other parents to the same slice: %w", err)
+			}
+			return nil
+		}),
 	}, {
 		"CancelChildren/ReturnedSlices", "The slice of changes that CancelChildren returns belongs to the caller.",
-		func(ctx context.Context, h Harness) error {
-			all := h.childrenOfEveryKind()
-			return capable(ctx, h, all, func(repo cancel.ChildCanceller) error {
-				c := cancel.ChildCancel{Query: childQuery(5), Cause: why, All: true}
-				first, err := repo.CancelChildren(ctx, c)
-				if err != nil {
-					return err
+		onCapable(Harness.childrenOfEveryKind, func(ctx context.Context, _ Harness, repo cancel.ChildCanceller, _ []lifecycle.Request) error {
+			c := cancel.ChildCancel{Query: childQuery(5), Cause: why, All: true}
+			first, err := repo.CancelChildren(ctx, c)
+			if err != nil {
+				return err
+			}
+			before := slices.Clone(first.Changes)
+			c.Query.After = first.Last
+			second, err := repo.CancelChildren(ctx, c)
+			if err != nil {
+				return err
+			}
+			if !slices.Equal(first.Changes, before) {
+				return errors.New("the next call of CancelChildren wrote to the changes that the one before had returned")
+			}
+			for _, changes := range [][]cancel.Change{first.Changes[:cap(first.Changes)], second.Changes[:cap(second.Changes)]} {
+				for i := range changes {
+					changes[i] = cancel.Change{Old: lifecycle.Request{ID: 666}, Cause: cancel.Cause{Reason: "written by the caller"}}
 				}
-				before := slices.Clone(first.Changes)
-				c.Query.After = first.Last
-				second, err := repo.CancelChildren(ctx, c)
-				if err != nil {
-					return err
+			}
+			for _, ch := range before {
+				if err := wantGet(ctx, repo, ch.New()); err != nil {
+					return fmt.Errorf("after the caller had written to the changes that CancelChildren returned: %w", err)
 				}
-				if !slices.Equal(first.Changes, before) {
-					return errors.New("the next call of CancelChildren wrote to the changes that the one before had returned")
-				}
-				for _, changes := range [][]cancel.Change{first.Changes[:cap(first.Changes)], second.Changes[:cap(second.Changes)]} {
-					for i := range changes {
-						changes[i] = cancel.Change{Old: lifecycle.Request{ID: 666}, Cause: cancel.Cause{Reason: "written by the caller"}}
-					}
-				}
-				for _, ch := range before {
-					if err := wantGet(ctx, repo, ch.New()); err != nil {
-						return fmt.Errorf("after the caller had written to the changes that CancelChildren returned: %w", err)
-					}
-				}
-				return nil
-			})
-		},
+			}
+			return nil
+		}),
 	}, {
 		"CancelChildren/DeclineChangesNothing", "An error matching errors.ErrUnsupported declines, and has changed nothing.",
-		func(ctx context.Context, h Harness) error {
-			all := h.families()
-			return capable(ctx, h, all, func(repo cancel.ChildCanceller) error {
-				q := cancel.ChildQuery{Parents: []lifecycle.ID{10, 20, 30}, States: lifecycle.Live, Limit: 100}
-				_, err := repo.CancelChildren(ctx, cancel.ChildCancel{Query: q, Cause: why})
-				if errors.Is(err, errors.ErrUnsupported) {
-					if wrong := wantAll(ctx, repo, all); wrong != nil {
-						return fmt.Errorf("after CancelChildren had declined: %w", wrong)
-					}
+		onCapable(Harness.families, func(ctx context.Context, _ Harness, repo cancel.ChildCanceller, all []lifecycle.Request) error {
+			q := cancel.ChildQuery{Parents: []lifecycle.ID{10, 20, 30}, States: lifecycle.Live, Limit: 100}
+			_, err := repo.CancelChildren(ctx, cancel.ChildCancel{Query: q, Cause: why})
+			if errors.Is(err, errors.ErrUnsupported) {
+				if wrong := wantAll(ctx, repo, all); wrong != nil {
+					return fmt.Errorf("after CancelChildren had declined: %w", wrong)
 				}
-				return err
-			})
-		},
+			}
+			return err
+		}),
 	}, {
 		"CancelChildren/ContextDone", contextDone + " Nothing is known about the children then, but each is as it was or as it should be.",
 		func(ctx context.Context, h Harness) error {

@@ -92,72 +92,66 @@ var treeChecks = []check{
 		},
 	}, {
 		"CancelTree/OnlyBelowFrom", "CancelTree begins below each Parent of c.From behind the child ID, and considers no others.",
-		func(ctx context.Context, h Harness) error {
-			all := h.families()
-			return capable(ctx, h, all, func(repo cancel.TreeCanceller) error {
-				from := []cancel.Cursor{{Parent: 30}, {Parent: 10, ID: 104}, {Parent: 77}}
-				memory := slices.Clone(from)
-				page, err := cancelTreeFrom(ctx, repo, cancel.TreeCancel{From: memory, Limit: 100, Cause: why, All: true})
-				if err != nil {
+		onCapable(Harness.families, func(ctx context.Context, _ Harness, repo cancel.TreeCanceller, all []lifecycle.Request) error {
+			from := []cancel.Cursor{{Parent: 30}, {Parent: 10, ID: 104}, {Parent: 77}}
+			memory := slices.Clone(from)
+			page, err := cancelTreeFrom(ctx, repo, cancel.TreeCancel{From: memory, Limit: 100, Cause: why, All: true})
+			if err != nil {
+				return err
+			}
+			if !slices.Equal(memory, from) {
+				return fmt.Errorf("CancelTree changed the slice that it was given to %v", memory)
+			}
+			want := slices.Clone(all)
+			n := 0
+			for i, r := range all {
+				for _, c := range from {
+					if r.Parent == c.Parent && r.ID > c.ID && lifecycle.Live.Has(r.State) {
+						want[i] = cancelled(r).New()
+						n++
+					}
+				}
+			}
+			if len(page.Changes) != n {
+				return fmt.Errorf("CancelTree answered for %d children, want %d", len(page.Changes), n)
+			}
+			for _, ch := range page.Changes {
+				if err := wantCause(ctx, repo, ch.Old.ID, why); err != nil {
 					return err
 				}
-				if !slices.Equal(memory, from) {
-					return fmt.Errorf("CancelTree changed the slice that it was given to %v", memory)
-				}
-				want := slices.Clone(all)
-				n := 0
-				for i, r := range all {
-					for _, c := range from {
-						if r.Parent == c.Parent && r.ID > c.ID && lifecycle.Live.Has(r.State) {
-							want[i] = cancelled(r).New()
-							n++
-						}
-					}
-				}
-				if len(page.Changes) != n {
-					return fmt.Errorf("CancelTree answered for %d children, want %d", len(page.Changes), n)
-				}
-				for _, ch := range page.Changes {
-					if err := wantCause(ctx, repo, ch.Old.ID, why); err != nil {
-						return err
-					}
-				}
-				return wantAll(ctx, repo, want)
-			})
-		},
+			}
+			return wantAll(ctx, repo, want)
+		}),
 	}, {
 		"CancelTree/OneOfManyWins", "Each child is changed atomically: of many who cancel the same tree at once, one tells of each. " + concurrently,
-		func(ctx context.Context, h Harness) error {
-			all := h.bigTree()
-			return capable(ctx, h, all, func(repo cancel.TreeCanceller) error {
-				var mu sync.Mutex
-				made := map[lifecycle.ID]int{}
-				err := together(ctx, 6, func(i int) error {
-					page, err := cancelTree(ctx, repo, 5+3*i, true)
-					mu.Lock()
-					defer mu.Unlock()
-					for _, ch := range page.Changes {
-						if ch.State != ch.Old.State {
-							made[ch.Old.ID]++
-						}
-					}
-					return err
-				})
-				if err != nil {
-					return err
-				}
-				for _, r := range snapshotOf(all).Below(1) {
-					want := 0
-					if lifecycle.Live.Has(r.State) && r.State != lifecycle.StateCancelling {
-						want = 1
-					}
-					if made[r.ID] != want {
-						return fmt.Errorf("%d of those who cancelled one tree at once told that they had changed %s, want %d", made[r.ID], showRow(r), want)
+		onCapable(Harness.bigTree, func(ctx context.Context, _ Harness, repo cancel.TreeCanceller, all []lifecycle.Request) error {
+			var mu sync.Mutex
+			made := map[lifecycle.ID]int{}
+			err := together(ctx, 6, func(i int) error {
+				page, err := cancelTree(ctx, repo, 5+3*i, true)
+				mu.Lock()
+				defer mu.Unlock()
+				for _, ch := range page.Changes {
+					if ch.State != ch.Old.State {
+						made[ch.Old.ID]++
 					}
 				}
-				return wantAll(ctx, repo, treeCancelled(all))
+				return err
 			})
-		},
+			if err != nil {
+				return err
+			}
+			for _, r := range snapshotOf(all).Below(1) {
+				want := 0
+				if lifecycle.Live.Has(r.State) && r.State != lifecycle.StateCancelling {
+					want = 1
+				}
+				if made[r.ID] != want {
+					return fmt.Errorf("%d of those who cancelled one tree at once told that they had changed %s, want %d", made[r.ID], showRow(r), want)
+				}
+			}
+			return wantAll(ctx, repo, treeCancelled(all))
+		}),
 	}, {
 		"CancelTree/WhileTheyChangeState", "A child that changes its state meanwhile, and stays live, is cancelled all the same.",
 		func(ctx context.Context, h Harness) error {
@@ -173,18 +167,15 @@ var treeChecks = []check{
 		},
 	}, {
 		"CancelTree/DeclineChangesNothing", "An error matching errors.ErrUnsupported declines, and has changed nothing.",
-		func(ctx context.Context, h Harness) error {
-			all := h.families()
-			return capable(ctx, h, all, func(repo cancel.TreeCanceller) error {
-				_, err := repo.CancelTree(ctx, cancel.TreeCancel{From: []cancel.Cursor{{Parent: 10}}, Limit: 100, Cause: why})
-				if errors.Is(err, errors.ErrUnsupported) {
-					if wrong := wantAll(ctx, repo, all); wrong != nil {
-						return fmt.Errorf("after CancelTree had declined: %w", wrong)
-					}
+		onCapable(Harness.families, func(ctx context.Context, _ Harness, repo cancel.TreeCanceller, all []lifecycle.Request) error {
+			_, err := repo.CancelTree(ctx, cancel.TreeCancel{From: []cancel.Cursor{{Parent: 10}}, Limit: 100, Cause: why})
+			if errors.Is(err, errors.ErrUnsupported) {
+				if wrong := wantAll(ctx, repo, all); wrong != nil {
+					return fmt.Errorf("after CancelTree had declined: %w", wrong)
 				}
-				return err
-			})
-		},
+			}
+			return err
+		}),
 	}, {
 		"CancelTree/ContextDone", contextDone,
 		func(ctx context.Context, h Harness) error {

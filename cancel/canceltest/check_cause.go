@@ -41,39 +41,34 @@ var causeChecks = []check{
 		},
 	}, {
 		"Cause/ZeroIfNone", "Cause returns the zero Cause if no change was made to the request; one that was not made has none.",
-		func(ctx context.Context, h Harness) error {
-			all := h.everyRequest()
-			return capable(ctx, h, all, func(repo cancel.CauseReader) error {
-				leaf := all[2]
-				stale := leaf
-				stale.State = lifecycle.StateRunning
-				if err := notMade(ctx, repo, cancelled(stale), leaf); err != nil {
+		onCapable(Harness.everyRequest, func(ctx context.Context, _ Harness, repo cancel.CauseReader, all []lifecycle.Request) error {
+			leaf := all[2]
+			stale := leaf
+			stale.State = lifecycle.StateRunning
+			if err := notMade(ctx, repo, cancelled(stale), leaf); err != nil {
+				return err
+			}
+			for _, r := range []lifecycle.Request{leaf, all[1], all[len(all)-1]} {
+				if err := wantCause(ctx, repo, r.ID, cancel.Cause{}); err != nil {
 					return err
 				}
-				for _, r := range []lifecycle.Request{leaf, all[1], all[len(all)-1]} {
-					if err := wantCause(ctx, repo, r.ID, cancel.Cause{}); err != nil {
-						return err
-					}
-				}
-				return nil
-			})
-		},
+			}
+			return nil
+		}),
 	}, {
 		"Cause/NotFound", "Cause returns an error matching ErrNotFound for an id that no request has.",
-		func(ctx context.Context, h Harness) error {
-			return capable(ctx, h, h.families(), func(repo cancel.CauseReader) error {
-				for _, id := range []lifecycle.ID{5, math.MaxInt64} {
-					cause, err := repo.Cause(ctx, id)
-					if errors.Is(err, errors.ErrUnsupported) {
-						return err
-					}
-					if !errors.Is(err, cancel.ErrNotFound) {
-						return fmt.Errorf("Cause(%d), of which there is none, returned %+v and the error %v, want one matching cancel.ErrNotFound", id, cause, err)
-					}
+		onCapable(Harness.families, func(ctx context.Context, _ Harness, repo cancel.CauseReader, _ []lifecycle.Request) error {
+			for _, id := range []lifecycle.ID{5, math.MaxInt64} {
+				cause, err := repo.Cause(ctx, id)
+				if errors.Is(err, errors.ErrUnsupported) {
+					return err
 				}
-				return nil
-			})
-		},
+				if !errors.Is(err, cancel.ErrNotFound) {
+					return fmt.Errorf("Cause(%d), of which there is none, returned %+v and the error %v, want one matching cancel.ErrNotFound", id, cause, err)
+				}
+			}
+			return nil
+		}),
 	}, {
 		"Cause/KeepsTheWords", "Root, Actor, Reason and Time are kept as they are: any text of MaxActor or MaxReason bytes, and the time to the microsecond.",
 		func(ctx context.Context, h Harness) error {

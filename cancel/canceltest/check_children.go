@@ -64,18 +64,15 @@ var childrenChecks = []check{
 		},
 	}, {
 		"Children/AtMostLimit", "Children returns at most q.Limit requests; it may return fewer, but only an empty page says that there are none left.",
-		func(ctx context.Context, h Harness) error {
-			all := h.families()
-			return h.with(ctx, all, func(repo cancel.Repository) error {
-				for limit := 1; limit <= 12; limit++ {
-					q := cancel.ChildQuery{Parents: []lifecycle.ID{10, 20, 30, 40}, States: lifecycle.Live, Limit: limit}
-					if err := wantSeries(ctx, repo, all, q, nil); err != nil {
-						return err
-					}
+		onStore(Harness.families, func(ctx context.Context, _ Harness, repo cancel.Repository, all []lifecycle.Request) error {
+			for limit := 1; limit <= 12; limit++ {
+				q := cancel.ChildQuery{Parents: []lifecycle.ID{10, 20, 30, 40}, States: lifecycle.Live, Limit: limit}
+				if err := wantSeries(ctx, repo, all, q, nil); err != nil {
+					return err
 				}
-				return nil
-			})
-		},
+			}
+			return nil
+		}),
 	}, {
 		"Children/AfterTheCursor", "Children begins after q.After, a position by Parent and then by ID at which there need not be a request.",
 		func(ctx context.Context, h Harness) error {
@@ -133,25 +130,22 @@ var childrenChecks = []check{
 		},
 	}, {
 		"Children/NothingStaysOpen", "Nothing stays open between calls: a series that is broken off holds nothing up.",
-		func(ctx context.Context, h Harness) error {
-			all := h.families()
-			return h.with(ctx, all, func(repo cancel.Repository) error {
-				for range 40 {
-					if _, err := repo.Children(ctx, cancel.ChildQuery{Parents: []lifecycle.ID{10, 20, 30}, States: lifecycle.Live, Limit: 1}); err != nil {
-						return fmt.Errorf("Children, after others that were not read to the end: %w", err)
-					}
+		onStore(Harness.families, func(ctx context.Context, _ Harness, repo cancel.Repository, all []lifecycle.Request) error {
+			for range 40 {
+				if _, err := repo.Children(ctx, cancel.ChildQuery{Parents: []lifecycle.ID{10, 20, 30}, States: lifecycle.Live, Limit: 1}); err != nil {
+					return fmt.Errorf("Children, after others that were not read to the end: %w", err)
 				}
-				for i, r := range all {
-					if lifecycle.Live.Has(r.State) && !r.Kind.HasChildren() {
-						if err := made(ctx, repo, cancelled(r)); err != nil {
-							return fmt.Errorf("after pages that were not read to the end: %w", err)
-						}
-						all[i] = cancelled(r).New()
+			}
+			for i, r := range all {
+				if lifecycle.Live.Has(r.State) && !r.Kind.HasChildren() {
+					if err := made(ctx, repo, cancelled(r)); err != nil {
+						return fmt.Errorf("after pages that were not read to the end: %w", err)
 					}
+					all[i] = cancelled(r).New()
 				}
-				return wantAll(ctx, repo, all)
-			})
-		},
+			}
+			return wantAll(ctx, repo, all)
+		}),
 	}, {
 		"Children/ContextDone", contextDone,
 		func(ctx context.Context, h Harness) error {
@@ -162,53 +156,47 @@ var childrenChecks = []check{
 		},
 	}, {
 		"Children/GivenSlices", "The slice of parents must not be changed, nor kept after the return.",
-		func(ctx context.Context, h Harness) error {
-			all := h.families()
-			return h.with(ctx, all, func(repo cancel.Repository) error {
-				memory := []lifecycle.ID{10, 20, 30, -1}
-				q := cancel.ChildQuery{Parents: memory[:2], States: lifecycle.Live, Limit: 100}
-				if err := wantPage(ctx, repo, all, q); err != nil {
-					return err
-				}
-				if want := []lifecycle.ID{10, 20, 30, -1}; !slices.Equal(memory, want) {
-					return fmt.Errorf("Children changed the memory of q.Parents, or behind it, from %v to %v", want, memory)
-				}
-				memory[0], memory[1] = 20, 30
-				if err := wantPage(ctx, repo, all, q); err != nil {
-					return fmt.Errorf("after the caller had written other parents to the same slice: %w", err)
-				}
-				return nil
-			})
-		},
+		onStore(Harness.families, func(ctx context.Context, _ Harness, repo cancel.Repository, all []lifecycle.Request) error {
+			memory := []lifecycle.ID{10, 20, 30, -1}
+			q := cancel.ChildQuery{Parents: memory[:2], States: lifecycle.Live, Limit: 100}
+			if err := wantPage(ctx, repo, all, q); err != nil {
+				return err
+			}
+			if want := []lifecycle.ID{10, 20, 30, -1}; !slices.Equal(memory, want) {
+				return fmt.Errorf("Children changed the memory of q.Parents, or behind it, from %v to %v", want, memory)
+			}
+			memory[0], memory[1] = 20, 30
+			if err := wantPage(ctx, repo, all, q); err != nil {
+				return fmt.Errorf("after the caller had written other parents to the same slice: %w", err)
+			}
+			return nil
+		}),
 	}, {
 		"Children/ReturnedSlices", "The slice that Children returns belongs to the caller.",
-		func(ctx context.Context, h Harness) error {
-			all := h.families()
-			return h.with(ctx, all, func(repo cancel.Repository) error {
-				q := cancel.ChildQuery{Parents: []lifecycle.ID{10, 20, 30}, States: lifecycle.Live, Limit: 4}
-				first, err := repo.Children(ctx, q)
-				if err != nil {
-					return err
+		onStore(Harness.families, func(ctx context.Context, _ Harness, repo cancel.Repository, all []lifecycle.Request) error {
+			q := cancel.ChildQuery{Parents: []lifecycle.ID{10, 20, 30}, States: lifecycle.Live, Limit: 4}
+			first, err := repo.Children(ctx, q)
+			if err != nil {
+				return err
+			}
+			before := slices.Clone(first)
+			q.After = cancel.Cursor{Parent: 20}
+			if err := wantPage(ctx, repo, all, q); err != nil {
+				return err
+			}
+			if !slices.EqualFunc(first, before, rows.Same) {
+				return errors.New("the next call of Children wrote to the page that the one before had returned")
+			}
+			for _, page := range [][]lifecycle.Request{first, first[:cap(first)]} {
+				for i := range page {
+					page[i] = lifecycle.Request{ID: 666, Parent: 666}
 				}
-				before := slices.Clone(first)
-				q.After = cancel.Cursor{Parent: 20}
-				if err := wantPage(ctx, repo, all, q); err != nil {
-					return err
-				}
-				if !slices.EqualFunc(first, before, rows.Same) {
-					return errors.New("the next call of Children wrote to the page that the one before had returned")
-				}
-				for _, page := range [][]lifecycle.Request{first, first[:cap(first)]} {
-					for i := range page {
-						page[i] = lifecycle.Request{ID: 666, Parent: 666}
-					}
-				}
-				if err := wantAll(ctx, repo, all); err != nil {
-					return fmt.Errorf("after the caller had written to the page that Children returned: %w", err)
-				}
-				return nil
-			})
-		},
+			}
+			if err := wantAll(ctx, repo, all); err != nil {
+				return fmt.Errorf("after the caller had written to the page that Children returned: %w", err)
+			}
+			return nil
+		}),
 	},
 }
 

@@ -14,18 +14,15 @@ import (
 var endParentChecks = []check{
 	{
 		"EndParent/MakesTheChange", "EndParent makes ch, and reports so, if the request is as ch.Old says and no child of it is live.",
-		func(ctx context.Context, h Harness) error {
-			all := h.endings()
-			return capable(ctx, h, all, func(repo cancel.ParentEnder) error {
-				for _, i := range []int{0, 1} {
-					if err := wantEnd(ctx, repo, h.failed(all[i]), true); err != nil {
-						return err
-					}
-					all[i] = h.failed(all[i]).New()
+		onCapable(Harness.endings, func(ctx context.Context, h Harness, repo cancel.ParentEnder, all []lifecycle.Request) error {
+			for _, i := range []int{0, 1} {
+				if err := wantEnd(ctx, repo, h.failed(all[i]), true); err != nil {
+					return err
 				}
-				return wantAll(ctx, repo, all)
-			})
-		},
+				all[i] = h.failed(all[i]).New()
+			}
+			return wantAll(ctx, repo, all)
+		}),
 	}, {
 		"EndParent/NotOverALiveChild", "EndParent leaves a request alone of which a child is live, whatever its state.",
 		func(ctx context.Context, h Harness) error {
@@ -47,18 +44,15 @@ var endParentChecks = []check{
 		},
 	}, {
 		"EndParent/ComparesOld", "EndParent leaves a request alone that is not as ch.Old says, or gone, and that is no error.",
-		func(ctx context.Context, h Harness) error {
-			all := h.endings()
-			return capable(ctx, h, all, func(repo cancel.ParentEnder) error {
-				fenced, gone := cancelling(all[0], moment), all[0]
-				gone.ID = 777
-				var errs []error
-				for _, old := range []lifecycle.Request{fenced, gone} {
-					errs = append(errs, wantEnd(ctx, repo, h.failed(old), false))
-				}
-				return errors.Join(append(errs, wantAll(ctx, repo, all))...)
-			})
-		},
+		onCapable(Harness.endings, func(ctx context.Context, h Harness, repo cancel.ParentEnder, all []lifecycle.Request) error {
+			fenced, gone := cancelling(all[0], moment), all[0]
+			gone.ID = 777
+			var errs []error
+			for _, old := range []lifecycle.Request{fenced, gone} {
+				errs = append(errs, wantEnd(ctx, repo, h.failed(old), false))
+			}
+			return errors.Join(append(errs, wantAll(ctx, repo, all))...)
+		}),
 	}, {
 		"EndParent/BesideSubmissions", "No child is admitted between the look of EndParent and its write.",
 		func(ctx context.Context, h Harness) error {

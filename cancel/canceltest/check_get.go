@@ -16,30 +16,25 @@ import (
 var getChecks = []check{
 	{
 		"Get/ReturnsTheRequest", "Get returns the request as it is stored: parent, kind, state, outcome, and the check-in to the microsecond.",
-		func(ctx context.Context, h Harness) error {
-			all := h.everyRequest()
-			return h.with(ctx, all, func(repo cancel.Repository) error {
-				var errs []error
-				for _, want := range all {
-					errs = append(errs, wantGet(ctx, repo, want))
-				}
-				return show.Errors(errs)
-			})
-		},
+		onStore(Harness.everyRequest, func(ctx context.Context, _ Harness, repo cancel.Repository, all []lifecycle.Request) error {
+			var errs []error
+			for _, want := range all {
+				errs = append(errs, wantGet(ctx, repo, want))
+			}
+			return show.Errors(errs)
+		}),
 	}, {
 		"Get/NotFound", "Get returns an error matching ErrNotFound for an id that no request has.",
-		func(ctx context.Context, h Harness) error {
-			return h.with(ctx, h.families(), func(repo cancel.Repository) error {
-				var errs []error
-				for _, id := range []lifecycle.ID{5, 11, 1 << 40, math.MaxInt64} {
-					r, err := repo.Get(ctx, id)
-					if !errors.Is(err, cancel.ErrNotFound) {
-						errs = append(errs, fmt.Errorf("Get(%d), of which there is none, returned %s and the error %v, want one matching cancel.ErrNotFound", id, showRow(r), err))
-					}
+		onStore(Harness.families, func(ctx context.Context, _ Harness, repo cancel.Repository, _ []lifecycle.Request) error {
+			var errs []error
+			for _, id := range []lifecycle.ID{5, 11, 1 << 40, math.MaxInt64} {
+				r, err := repo.Get(ctx, id)
+				if !errors.Is(err, cancel.ErrNotFound) {
+					errs = append(errs, fmt.Errorf("Get(%d), of which there is none, returned %s and the error %v, want one matching cancel.ErrNotFound", id, showRow(r), err))
 				}
-				return show.Errors(errs)
-			})
-		},
+			}
+			return show.Errors(errs)
+		}),
 	}, {
 		"Get/LargeIDs", "An id is any positive int64, and is a number, not a text: every method keeps it exactly and orders by it.",
 		func(ctx context.Context, h Harness) error {

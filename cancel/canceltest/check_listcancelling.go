@@ -28,104 +28,92 @@ var listChecks = []check{
 		},
 	}, {
 		"ListCancelling/AfterAndLimit", "ListCancelling returns requests whose ID is greater than after, at most limit of them; only an empty page says that there are none left.",
-		func(ctx context.Context, h Harness) error {
-			all := h.everyRequest()
-			return capable(ctx, h, all, func(repo cancel.CancellingLister) error {
-				var errs []error
-				for _, limit := range []int{1, 2, 5, 1000} {
-					errs = append(errs, wantListSeries(ctx, repo, all, limit))
+		onCapable(Harness.everyRequest, func(ctx context.Context, _ Harness, repo cancel.CancellingLister, all []lifecycle.Request) error {
+			var errs []error
+			for _, limit := range []int{1, 2, 5, 1000} {
+				errs = append(errs, wantListSeries(ctx, repo, all, limit))
+			}
+			for _, r := range all {
+				if r.State == lifecycle.StateCancelling {
+					errs = append(errs, wantList(ctx, repo, all, r.ID-1, 2), wantList(ctx, repo, all, r.ID, 2))
 				}
-				for _, r := range all {
-					if r.State == lifecycle.StateCancelling {
-						errs = append(errs, wantList(ctx, repo, all, r.ID-1, 2), wantList(ctx, repo, all, r.ID, 2))
-					}
-				}
-				return show.Errors(append(errs, wantList(ctx, repo, all, math.MaxInt64-1, 5), wantList(ctx, repo, all, math.MaxInt64, 5)))
-			})
-		},
+			}
+			return show.Errors(append(errs, wantList(ctx, repo, all, math.MaxInt64-1, 5), wantList(ctx, repo, all, math.MaxInt64, 5)))
+		}),
 	}, {
 		"ListCancelling/SeesWrites", "Reads see every write which finished before they began: ListCancelling, too.",
-		func(ctx context.Context, h Harness) error {
-			all := h.lives()
-			return capable(ctx, h, all, func(repo cancel.CancellingLister) error {
-				for i, r := range all {
-					for _, ch := range h.life(r) {
-						if err := made(ctx, repo, ch); err != nil {
-							return err
-						}
-						all[i] = ch.New()
-						if err := wantListSeries(ctx, repo, all, 1000); err != nil {
-							return fmt.Errorf("right after %s: %w", showChange(ch), err)
-						}
-					}
-				}
-				return nil
-			})
-		},
-	}, {
-		"ListCancelling/WithCauses", "ListCancelling returns each request with what Cause says of it.",
-		func(ctx context.Context, h Harness) error {
-			all := h.everyRequest()
-			return capable(ctx, h, all, func(repo cancel.CancellingLister) error {
-				causes := oddCauses()
-				for i, r := range all[1 : 1+len(causes)] {
-					if ch, ok := h.someChange(r); ok {
-						ch.Cause = causes[i]
-						if err := made(ctx, repo, ch); err != nil {
-							return err
-						}
-						all[i+1] = ch.New()
-					}
-				}
-				reader, ok := repo.(cancel.CauseReader)
-				for after := lifecycle.ID(0); ; {
-					list, err := list(ctx, repo, all, after, 7)
-					if err != nil || len(list) == 0 {
+		onCapable(Harness.lives, func(ctx context.Context, h Harness, repo cancel.CancellingLister, all []lifecycle.Request) error {
+			for i, r := range all {
+				for _, ch := range h.life(r) {
+					if err := made(ctx, repo, ch); err != nil {
 						return err
 					}
-					for _, u := range list {
-						after = u.Request.ID
-						if !ok {
-							continue
-						}
-						cause, err := reader.Cause(ctx, u.Request.ID)
-						if errors.Is(err, errors.ErrUnsupported) {
-							ok = false
-						} else if err != nil {
-							return err
-						} else if !sameCause(u.Cause, cause) {
-							return fmt.Errorf("ListCancelling returned the cause %s with request %d, but Cause says %s", showCause(u.Cause), u.Request.ID, showCause(cause))
-						}
+					all[i] = ch.New()
+					if err := wantListSeries(ctx, repo, all, 1000); err != nil {
+						return fmt.Errorf("right after %s: %w", showChange(ch), err)
 					}
 				}
-			})
-		},
+			}
+			return nil
+		}),
+	}, {
+		"ListCancelling/WithCauses", "ListCancelling returns each request with what Cause says of it.",
+		onCapable(Harness.everyRequest, func(ctx context.Context, h Harness, repo cancel.CancellingLister, all []lifecycle.Request) error {
+			causes := oddCauses()
+			for i, r := range all[1 : 1+len(causes)] {
+				if ch, ok := h.someChange(r); ok {
+					ch.Cause = causes[i]
+					if err := made(ctx, repo, ch); err != nil {
+						return err
+					}
+					all[i+1] = ch.New()
+				}
+			}
+			reader, ok := repo.(cancel.CauseReader)
+			for after := lifecycle.ID(0); ; {
+				list, err := list(ctx, repo, all, after, 7)
+				if err != nil || len(list) == 0 {
+					return err
+				}
+				for _, u := range list {
+					after = u.Request.ID
+					if !ok {
+						continue
+					}
+					cause, err := reader.Cause(ctx, u.Request.ID)
+					if errors.Is(err, errors.ErrUnsupported) {
+						ok = false
+					} else if err != nil {
+						return err
+					} else if !sameCause(u.Cause, cause) {
+						return fmt.Errorf("ListCancelling returned the cause %s with request %d, but Cause says %s", showCause(u.Cause), u.Request.ID, showCause(cause))
+					}
+				}
+			}
+		}),
 	}, {
 		"ListCancelling/ReturnedSlices", "The slice that ListCancelling returns belongs to the caller.",
-		func(ctx context.Context, h Harness) error {
-			all := h.everyRequest()
-			return capable(ctx, h, all, func(repo cancel.CancellingLister) error {
-				first, err := repo.ListCancelling(ctx, 0, 3)
-				if err != nil {
-					return err
-				}
-				before := slices.Clone(first)
-				if err := wantList(ctx, repo, all, 50, 3); err != nil {
-					return err
-				}
-				if !slices.EqualFunc(first, before, func(a, b cancel.CancellingRequest) bool { return rows.Same(a.Request, b.Request) }) {
-					return errors.New("the next call of ListCancelling wrote to the page that the one before had returned")
-				}
-				first = first[:cap(first)]
-				for i := range first {
-					first[i] = cancel.CancellingRequest{Request: lifecycle.Request{ID: 666}}
-				}
-				if err := wantListSeries(ctx, repo, all, 1000); err != nil {
-					return fmt.Errorf("after the caller had written to the page that ListCancelling returned: %w", err)
-				}
-				return nil
-			})
-		},
+		onCapable(Harness.everyRequest, func(ctx context.Context, _ Harness, repo cancel.CancellingLister, all []lifecycle.Request) error {
+			first, err := repo.ListCancelling(ctx, 0, 3)
+			if err != nil {
+				return err
+			}
+			before := slices.Clone(first)
+			if err := wantList(ctx, repo, all, 50, 3); err != nil {
+				return err
+			}
+			if !slices.EqualFunc(first, before, func(a, b cancel.CancellingRequest) bool { return rows.Same(a.Request, b.Request) }) {
+				return errors.New("the next call of ListCancelling wrote to the page that the one before had returned")
+			}
+			first = first[:cap(first)]
+			for i := range first {
+				first[i] = cancel.CancellingRequest{Request: lifecycle.Request{ID: 666}}
+			}
+			if err := wantListSeries(ctx, repo, all, 1000); err != nil {
+				return fmt.Errorf("after the caller had written to the page that ListCancelling returned: %w", err)
+			}
+			return nil
+		}),
 	}, {
 		"ListCancelling/ContextDone", contextDone,
 		func(ctx context.Context, h Harness) error {

@@ -15,96 +15,84 @@ import (
 var settleChecks = []check{
 	{
 		"Settle/EndsWhatWaitsForNothing", "Settle makes the change of SettleChange to each of the requests that are due and have no live child but such as it ends itself, and returns these changes, children before their parents.",
-		func(ctx context.Context, h Harness) error {
-			all := h.waiting()
-			return capable(ctx, h, all, func(repo cancel.Settler) error {
-				ids := []lifecycle.ID{1, 2, 3, 4, 5, 6, 7, 8, 9, 20, 99}
-				made, err := repo.Settle(ctx, cancel.Settlement{IDs: ids, Cause: why})
-				if err != nil {
-					return err
+		onCapable(Harness.waiting, func(ctx context.Context, h Harness, repo cancel.Settler, all []lifecycle.Request) error {
+			ids := []lifecycle.ID{1, 2, 3, 4, 5, 6, 7, 8, 9, 20, 99}
+			made, err := repo.Settle(ctx, cancel.Settlement{IDs: ids, Cause: why})
+			if err != nil {
+				return err
+			}
+			was, want := snapshotOf(all), slices.Clone(all)
+			ended := map[lifecycle.ID]bool{}
+			for _, ch := range made {
+				w, due := cancel.SettleChange(was[ch.Old.ID], why)
+				switch {
+				case ended[ch.Old.ID]:
+					return fmt.Errorf("the changes have request %d twice", ch.Old.ID)
+				case !due || !rows.Same(ch.Old, w.Old) || !rows.Same(ch.New(), w.New()) || ch.Trigger != w.Trigger:
+					return fmt.Errorf("the changes make of %s %s by %v, want of %s %s by %v", showRow(ch.Old), showRow(ch.New()), ch.Trigger, showRow(was[ch.Old.ID]), showRow(w.New()), w.Trigger)
+				case ended[ch.Old.Parent]:
+					return fmt.Errorf("the changes have %s behind its parent", showRow(ch.Old))
 				}
-				was, want := snapshotOf(all), slices.Clone(all)
-				ended := map[lifecycle.ID]bool{}
-				for _, ch := range made {
-					w, due := cancel.SettleChange(was[ch.Old.ID], why)
-					switch {
-					case ended[ch.Old.ID]:
-						return fmt.Errorf("the changes have request %d twice", ch.Old.ID)
-					case !due || !rows.Same(ch.Old, w.Old) || !rows.Same(ch.New(), w.New()) || ch.Trigger != w.Trigger:
-						return fmt.Errorf("the changes make of %s %s by %v, want of %s %s by %v", showRow(ch.Old), showRow(ch.New()), ch.Trigger, showRow(was[ch.Old.ID]), showRow(w.New()), w.Trigger)
-					case ended[ch.Old.Parent]:
-						return fmt.Errorf("the changes have %s behind its parent", showRow(ch.Old))
-					}
-					ended[ch.Old.ID] = true
+				ended[ch.Old.ID] = true
+			}
+			for i, r := range all {
+				if h.settles(r.ID) {
+					ch, _ := cancel.SettleChange(r, why)
+					want[i] = ch.New()
 				}
-				for i, r := range all {
-					if h.settles(r.ID) {
-						ch, _ := cancel.SettleChange(r, why)
-						want[i] = ch.New()
-					}
-					if ended[r.ID] != h.settles(r.ID) {
-						return fmt.Errorf("%s is in the changes: %v, want %v", showRow(r), ended[r.ID], h.settles(r.ID))
-					}
+				if ended[r.ID] != h.settles(r.ID) {
+					return fmt.Errorf("%s is in the changes: %v, want %v", showRow(r), ended[r.ID], h.settles(r.ID))
 				}
-				return wantAll(ctx, repo, want)
-			})
-		},
+			}
+			return wantAll(ctx, repo, want)
+		}),
 	}, {
 		"Settle/OnlyTheRequests", "Settle ends no request that it was not asked for.",
-		func(ctx context.Context, h Harness) error {
-			all := h.waiting()
-			return capable(ctx, h, all, func(repo cancel.Settler) error {
-				made, err := repo.Settle(ctx, cancel.Settlement{IDs: []lifecycle.ID{2}, Cause: why})
-				if err != nil {
-					return err
-				}
-				if len(made) != 0 { // 3, which is not asked for, is live
-					return fmt.Errorf("Settle of request 2 returned %d changes, want none", len(made))
-				}
-				return wantAll(ctx, repo, all)
-			})
-		},
+		onCapable(Harness.waiting, func(ctx context.Context, _ Harness, repo cancel.Settler, all []lifecycle.Request) error {
+			made, err := repo.Settle(ctx, cancel.Settlement{IDs: []lifecycle.ID{2}, Cause: why})
+			if err != nil {
+				return err
+			}
+			if len(made) != 0 { // 3, which is not asked for, is live
+				return fmt.Errorf("Settle of request 2 returned %d changes, want none", len(made))
+			}
+			return wantAll(ctx, repo, all)
+		}),
 	}, {
 		"Settle/OneOfManyWins", "Each request is changed atomically: of many who settle the same ones at once, one tells of each. " + concurrently,
-		func(ctx context.Context, h Harness) error {
-			all := h.waiting()
-			return capable(ctx, h, all, func(repo cancel.Settler) error {
-				var mu sync.Mutex
-				told := map[lifecycle.ID]int{}
-				err := together(ctx, 6, func(int) error {
-					made, err := repo.Settle(ctx, cancel.Settlement{IDs: []lifecycle.ID{1, 2, 3, 4, 20}, Cause: why})
-					mu.Lock()
-					defer mu.Unlock()
-					for _, ch := range made {
-						told[ch.Old.ID]++
-					}
-					return err
-				})
-				if err != nil {
-					return err
-				}
-				for _, r := range all {
-					if want := map[bool]int{true: 1}[h.settles(r.ID)]; told[r.ID] != want && r.ID != 5 {
-						return fmt.Errorf("%d of those who settled at once told that they had ended %s, want %d", told[r.ID], showRow(r), want)
-					}
-				}
-				return nil
-			})
-		},
-	}, {
-		"Settle/DeclineChangesNothing", "An error matching errors.ErrUnsupported declines, and has changed nothing.",
-		func(ctx context.Context, h Harness) error {
-			all := h.waiting()
-			return capable(ctx, h, all, func(repo cancel.Settler) error {
-				_, err := repo.Settle(ctx, cancel.Settlement{IDs: []lifecycle.ID{3}, Cause: why})
-				if errors.Is(err, errors.ErrUnsupported) {
-					if wrong := wantAll(ctx, repo, all); wrong != nil {
-						return fmt.Errorf("after Settle had declined: %w", wrong)
-					}
+		onCapable(Harness.waiting, func(ctx context.Context, h Harness, repo cancel.Settler, all []lifecycle.Request) error {
+			var mu sync.Mutex
+			told := map[lifecycle.ID]int{}
+			err := together(ctx, 6, func(int) error {
+				made, err := repo.Settle(ctx, cancel.Settlement{IDs: []lifecycle.ID{1, 2, 3, 4, 20}, Cause: why})
+				mu.Lock()
+				defer mu.Unlock()
+				for _, ch := range made {
+					told[ch.Old.ID]++
 				}
 				return err
 			})
-		},
+			if err != nil {
+				return err
+			}
+			for _, r := range all {
+				if want := map[bool]int{true: 1}[h.settles(r.ID)]; told[r.ID] != want && r.ID != 5 {
+					return fmt.Errorf("%d of those who settled at once told that they had ended %s, want %d", told[r.ID], showRow(r), want)
+				}
+			}
+			return nil
+		}),
+	}, {
+		"Settle/DeclineChangesNothing", "An error matching errors.ErrUnsupported declines, and has changed nothing.",
+		onCapable(Harness.waiting, func(ctx context.Context, _ Harness, repo cancel.Settler, all []lifecycle.Request) error {
+			_, err := repo.Settle(ctx, cancel.Settlement{IDs: []lifecycle.ID{3}, Cause: why})
+			if errors.Is(err, errors.ErrUnsupported) {
+				if wrong := wantAll(ctx, repo, all); wrong != nil {
+					return fmt.Errorf("after Settle had declined: %w", wrong)
+				}
+			}
+			return err
+		}),
 	}, {
 		"Settle/ContextDone", contextDone,
 		func(ctx context.Context, h Harness) error {

@@ -14,12 +14,10 @@ func next(_ lifecycle.Kind, state string, t lifecycle.Trigger) (string, bool) {
 	switch state + " " + t.String() {
 	case "queued start":
 		return "running", true
-	case "running cancel":
-		return "stopped", true // it should be stopping until the work has answered
-	case "queued cancel", "stopping acknowledge", "stopping force":
-		return "stopped", true
 	case "stopping cancel":
 		return "stopping", true
+	case "queued cancel", "stopping acknowledge", "stopping force", "running cancel": // the last is wrong
+		return "stopped", true
 	default:
 		return "", false
 	}
@@ -32,10 +30,8 @@ func Example_rules() {
 		"stopping": lifecycle.StateCancelling, "stopped": lifecycle.StateCancelled,
 	}
 	fmt.Println(lifecycletest.Check(lifecycletest.Mapping[string]{
-		States:  states,
+		States: states, Next: next, Kinds: []lifecycle.Kind{lifecycle.KindSingleton},
 		Without: (lifecycle.Live | lifecycle.Terminal) &^ lifecycle.SetOf(slices.Collect(maps.Values(states))...),
-		Kinds:   []lifecycle.Kind{lifecycle.KindSingleton},
-		Next:    next,
 	}))
 	// Output:
 	// SINGLETON request in running by cancel: goes to stopped, which stands for CANCELLED, but the rule leads to CANCELLING
