@@ -120,7 +120,7 @@ func cancelChildren(ctx context.Context, repo cancel.ChildCanceller, all []lifec
 	}
 }
 
-// inPage returns which of todo the page tells of: those up to where the next begins.
+// inPage returns which of todo the page answers for: those up to where the next begins.
 func inPage(page cancel.ChildPage, todo []lifecycle.Request) []lifecycle.Request {
 	if !page.More {
 		return todo
@@ -139,15 +139,15 @@ func rightPosition(page cancel.ChildPage, todo []lifecycle.Request, c cancel.Chi
 	case page.Cancelled < 0:
 		return fmt.Errorf("page.Cancelled is %d", page.Cancelled)
 	case told > c.Query.Limit:
-		return fmt.Errorf("the page tells of %d children (%d in Changes, %d in Cancelled), more than the limit", told, len(page.Changes), page.Cancelled)
+		return fmt.Errorf("the page answers for %d children (%d in Changes, %d in Cancelled), more than the limit", told, len(page.Changes), page.Cancelled)
 	case page.More && page.Last.Compare(c.Query.After) <= 0:
 		return fmt.Errorf("page.More is set, but the next page begins at %+v, which is not further", page.Last)
 	case told == 0 && len(todo) > 0:
-		return fmt.Errorf("the page tells of no child, but there is %s", showRow(todo[0]))
+		return fmt.Errorf("the page answers for no child, but there is %s", showRow(todo[0]))
 	case page.More && told != covered:
-		return fmt.Errorf("the page tells of %d children (%d in Changes, %d in Cancelled), but up to Last, which is %+v, there are %d", told, len(page.Changes), page.Cancelled, page.Last, covered)
+		return fmt.Errorf("the page answers for %d children (%d in Changes, %d in Cancelled), but up to Last, which is %+v, there are %d", told, len(page.Changes), page.Cancelled, page.Last, covered)
 	case !page.More && told != covered:
-		return fmt.Errorf("page.More is not set, but the page tells of %d children (%d in Changes, %d in Cancelled) and there are %d", told, len(page.Changes), page.Cancelled, covered)
+		return fmt.Errorf("page.More is not set, but the page answers for %d children (%d in Changes, %d in Cancelled) and there are %d", told, len(page.Changes), page.Cancelled, covered)
 	}
 	return nil
 }

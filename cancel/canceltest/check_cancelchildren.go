@@ -52,7 +52,7 @@ var childChecks = []check{
 					return err
 				}
 				if want := len(answer(all, childQuery(limit))); n != want {
-					return fmt.Errorf("%s: all pages together tell of %d children, want %d", showChildCancel(limit, askAll), n, want)
+					return fmt.Errorf("%s: all pages together answer for %d children, want %d", showChildCancel(limit, askAll), n, want)
 				}
 				return nil
 			})
@@ -100,7 +100,7 @@ var childChecks = []check{
 			return show.Errors(errs)
 		}),
 	}, {
-		"CancelChildren/OneOfManyWins", "Each child is changed atomically: of many who cancel the same children at once, one tells of each. " + concurrently,
+		"CancelChildren/OneOfManyWins", "Each child is changed atomically: of many who cancel the same children at once, each is reported by one. " + concurrently,
 		childrenCancelledByMany,
 	}, {
 		"CancelChildren/WhileTheyChangeState", "A child that changes its state meanwhile, and stays live, is cancelled all the same.",

@@ -123,7 +123,7 @@ var treeChecks = []check{
 			return wantAll(ctx, repo, want)
 		}),
 	}, {
-		"CancelTree/OneOfManyWins", "Each child is changed atomically: of many who cancel the same tree at once, one tells of each. " + concurrently,
+		"CancelTree/OneOfManyWins", "Each child is changed atomically: of many who cancel the same tree at once, each is reported by one. " + concurrently,
 		onCapable(Harness.bigTree, func(ctx context.Context, _ Harness, repo cancel.TreeCanceller, all []lifecycle.Request) error {
 			var mu sync.Mutex
 			made := map[lifecycle.ID]int{}

@@ -59,7 +59,7 @@ var settleChecks = []check{
 			return wantAll(ctx, repo, all)
 		}),
 	}, {
-		"Settle/OneOfManyWins", "Each request is changed atomically: of many who settle the same ones at once, one tells of each. " + concurrently,
+		"Settle/OneOfManyWins", "Each request is changed atomically: of many who settle the same ones at once, each is reported by one. " + concurrently,
 		onCapable(Harness.waiting, func(ctx context.Context, h Harness, repo cancel.Settler, all []lifecycle.Request) error {
 			var mu sync.Mutex
 			told := map[lifecycle.ID]int{}

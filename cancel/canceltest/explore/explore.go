@@ -53,10 +53,10 @@ func (r Report) String() string {
 //  3. no escape: no child is inserted below a parent that admits none, and once a
 //     cancel has returned without an error nothing below its root is ever again
 //     live and not CANCELLING;
-//  4. a parent ends last: none leaves CANCELLING while a child is live;
+//  4. a parent ends last: none ends while a child is live;
 //  5. a way out: in the end every request that is CANCELLING waits for its own work
-//     or for a child that does, and that work has been told; nothing above a
-//     request waits for nothing when an operation that ended it has returned;
+//     or for a child that does, and that work has been told; when an operation that
+//     ended a request returns, no ancestor is left with nothing to wait for;
 //  6. cancelling again succeeds and changes nothing: a cancel is refused only if its
 //     request had ended before, and does not move the clock of Force; ready-made
 //     actors accept no other error;
@@ -69,7 +69,7 @@ func (r Report) String() string {
 //  10. the order does not matter, if the world says so by OneEnd;
 //  11. authorization comes first: what is not authorized changes nothing.
 //
-// A [*Violation] tells what it finds, in the fewest turns; the numbers are those in
+// A [*Violation] has what it finds, in the fewest turns; the numbers are those in
 // its text. Any other error means that the world could not be explored.
 //
 // # How, and why nothing is missed
@@ -83,9 +83,9 @@ func (r Report) String() string {
 // been told: [Actor] demands that. The situation is therefore the content of the
 // store, the history of changes of every request (a store may keep more of a
 // request than can be read), and for each actor everything that it has been told so
-// far. A custom step counts as having been told everything. So there is no table
-// of steps that commute, which could be wrong: that two steps commute shows in that
-// they lead to the same situation either way. Only where one of the two changed
+// far. A step made with Env.Step counts as having been told everything. So there is no
+// table of steps that commute, which could be wrong: that two steps commute shows in
+// that they lead to the same situation either way. Only where one of the two changed
 // nothing is that taken for granted, and the other not done again after it.
 //
 // So every situation that can come up is visited, and every step out of it done and
@@ -118,7 +118,8 @@ func Explore(ctx context.Context, w World) (Report, error) {
 }
 
 // Run explores a world and fails t with the trace of what it finds. It logs the
-// report. A world that needs more than its store has is skipped.
+// report. A world that needs more than its store has, such as a state that is not among
+// Harness.States, is skipped.
 func Run(t testing.TB, w World) Report {
 	t.Helper()
 	report, err := Explore(t.Context(), w)

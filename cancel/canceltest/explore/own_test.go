@@ -10,6 +10,7 @@ import (
 	"example.com/ess/cancel"
 	"example.com/ess/cancel/canceltest"
 	"example.com/ess/cancel/canceltest/explore"
+	"example.com/ess/cancel/memrepo"
 	esserrors "example.com/ess/errors"
 	"example.com/ess/lifecycle"
 )
@@ -162,4 +163,25 @@ func ignoreCancelled(err error) error {
 		return nil
 	}
 	return err
+}
+
+// TestExploreFewStates has a store that does not have every state.
+func TestExploreFewStates(t *testing.T) {
+	t.Parallel()
+	w := ownWorld(explore.Finishes("work", 1, lifecycle.StateCancelled, lifecycle.TriggerComplete))
+	w.Harness = canceltest.Harness{New: func(_ context.Context, requests []lifecycle.Request) (cancel.Repository, error) {
+		var repo memrepo.Repo
+		return &repo, repo.Insert(requests...)
+	}}
+	all := lifecycle.Live | lifecycle.Terminal
+	for states, want := range map[lifecycle.StateSet]error{
+		all: nil,
+		all &^ lifecycle.SetOf(lifecycle.StateCompleted): errors.ErrUnsupported, // where it leads
+		all &^ lifecycle.SetOf(lifecycle.StateWait):      errors.ErrUnsupported, // where it begins
+	} {
+		w.Harness.States = states
+		if _, err := explore.Explore(t.Context(), w); !errors.Is(err, want) {
+			t.Errorf("Explore without %v = %v, want %v", all&^states, err, want)
+		}
+	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"example.com/ess/cancel"
 	"example.com/ess/cancel/canceltest"
+	"example.com/ess/cancel/canceltest/internal/rows"
 	"example.com/ess/cancel/memrepo"
 	"example.com/ess/lifecycle"
 )
@@ -54,6 +55,12 @@ func newExplorer(w World) (*explorer, error) {
 		var err error
 		if e.w.Requests, err = canceltest.ParseTree(w.Tree); err != nil {
 			return nil, fmt.Errorf("explore: world %q: Tree: %w", w.Name, err)
+		}
+	}
+	fit := rows.Fit{States: w.Harness.States, Kinds: w.Harness.Kinds}
+	for _, r := range e.w.Requests {
+		if !fit.Has(r.State) || !fit.HasKind(r.Kind) {
+			return nil, fmt.Errorf("explore: world %q has a %v in %v, and the store cannot: %w", w.Name, r.Kind, r.State, errors.ErrUnsupported)
 		}
 	}
 	e.w.Actors = slices.Clone(w.Actors)

@@ -79,6 +79,11 @@ func (s *steppedRepo) Children(ctx context.Context, q cancel.ChildQuery) ([]life
 }
 
 func (s *steppedRepo) Apply(ctx context.Context, changes []cancel.Change) ([]bool, error) {
+	for _, ch := range changes {
+		if w := s.a.run.w; w.Harness.States != 0 && !w.Harness.States.Has(ch.State) {
+			s.a.giveUp(fmt.Errorf("explore: world %q leads to %v, and the store cannot: %w", w.Name, ch.State, errors.ErrUnsupported))
+		}
+	}
 	call := worldCall{kind: callApply}
 	call.args.changes(changes)
 	made, err := storeStep[[]bool]{

@@ -45,7 +45,7 @@ type World struct {
 	// NoReceipts calls every operation without a [cancel.Order] Receipt, which takes
 	// shorter ways through package cancel.
 	NoReceipts bool
-	// Workers makes the telling of work a step of its own. It must be set where
+	// Workers makes the interruption of work a step of its own. It must be set where
 	// an actor calls [Env.Run].
 	Workers bool
 	// Resume adds an actor that calls Resume when all others have finished, died or
@@ -109,8 +109,8 @@ type Actor struct {
 	// Env.Until. An error that Run returns is a violation.
 	Run func(ctx context.Context, env *Env) error
 
-	// Dies lets the actor die, for good, before any of its steps. So it also dies
-	// after each of them, when it has not looked at the answer yet.
+	// Dies lets the actor die, for good, before any of its steps. To die before the next
+	// step is to die with the answer of this one unread.
 	Dies bool
 	// Faults is how many steps may fail: calls of the repository and those of
 	// [Env.Step], Submit and Delete. They return an error matching [ErrFault]. The store

@@ -125,7 +125,7 @@ func (s *trial) disturbed(ctx context.Context, c baseline, u fault) (struck bool
 	return struck, err
 }
 
-// checkCode compares the code of the error with that of the undisturbed act, and with
+// checkCode compares the code of the error with that of the undisturbed command, and with
 // what may come of the fault.
 func (a *played) checkCode(undisturbed *played) error {
 	got, want := codeText(a.err), codeText(undisturbed.err)

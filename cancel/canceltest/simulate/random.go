@@ -57,7 +57,7 @@ func (o *RandomOptions) orDefault() RandomOptions {
 // written a second time, naively.
 //
 // It returns how many commands were played, and a [*ScriptError] for the first
-// difference. What it tells has been shrunk: commands and requests that are not needed
+// difference. The script is minimized: commands and requests that are not needed
 // to make the difference are left out.
 func CheckRandom(ctx context.Context, h canceltest.Harness, opts *RandomOptions) (commands int, err error) {
 	o := opts.orDefault()

@@ -194,7 +194,7 @@ func (s *trial) failure(st *testStore, problem error, want canceltest.Snapshot) 
 	return st.failure(fmt.Sprintf("the tree %q", s.tree.Name), problem, want)
 }
 
-// run plays commands and returns the last act.
+// run plays commands, and returns the last.
 func (s *trial) run(ctx context.Context, st *testStore, cmds ...command) (a *played, err error) {
 	for _, c := range cmds {
 		if a, err = st.play(ctx, c); err != nil {
