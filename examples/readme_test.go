@@ -108,7 +108,7 @@ func same[T any](v T) T { return v }
 
 var _ = func(err error) canceltest.Fault {
 	return same(
-		canceltest.Fault{Call: 7, When: canceltest.AfterEffect, Do: canceltest.Fail(err)},
+		canceltest.Fault{Call: 7, After: true, Err: err},
 	)
 }
 
@@ -237,7 +237,7 @@ func TestSnippets(t *testing.T) {
 			}
 		}
 	}
-	for _, dir := range []string{"../errors", "../lifecycle", "../cancel", "../cancel/memrepo", "../cancel/canceltest"} {
+	for _, dir := range []string{"../errors", "../lifecycle", "../cancel", "../cancel/memrepo", "../cancel/canceltest", "../cancel/canceltest/explore", "../cancel/canceltest/simulate"} {
 		for where, text := range docComments(t, dir) {
 			for _, block := range new(comment.Parser).Parse(text).Content {
 				if code, ok := block.(*comment.Code); ok && isGo(code.Text) {

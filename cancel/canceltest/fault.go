@@ -1,27 +1,29 @@
 package canceltest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"example.com/ess/cancel"
+	"example.com/ess/cancel/canceltest/internal/rows"
+	"example.com/ess/cancel/canceltest/internal/show"
 	"example.com/ess/lifecycle"
 )
 
 // A Fault is something that goes wrong on purpose with calls of a Repository:
 //
-//	canceltest.Fault{Call: 7, When: canceltest.AfterEffect, Do: canceltest.Fail(err)}
+//	canceltest.Fault{Call: 7, After: true, Err: err}
 //
 // lets the seventh call do what it is for and then loses the answer.
 type Fault struct {
-	// Call is the first call that goes wrong. The first of all is 1, and so is the
-	// zero Call. Calls that Do does not fit are not counted: Conflict does not
-	// fit reads, nor Stale writes.
+	// Call is the first call that goes wrong, counted from 1; 0 means 1. Calls that
+	// cannot go wrong in this way are not counted: Conflict is for writes, Stale
+	// for Get and Children, Limit for pages.
 	Call int
 	// Times is how many calls go wrong in a row. Zero means one, a negative Times
 	// all that follow.
@@ -32,20 +34,32 @@ type Fault struct {
 	// ID, if not 0, has only those calls counted that read or write this request:
 	// Get, Cause, Apply, and CancelChildren of a page that it is on.
 	ID lifecycle.ID
-	// When says on which side of its effect the call goes wrong. It matters where
-	// Do is Fail, Delay, Stop or Func.
-	When When
-	// Do is what goes wrong.
-	Do Action
+
+	// Err is what the call returns: before it has reached the store, or, if After is
+	// set, when the store has done its part and the answer gets lost.
+	Err   error
+	After bool
+	// Do, if not nil, is called before the store is reached, or after that; the call
+	// returns its error, if there is one. It may wait, end a context, or change the
+	// store.
+	Do func(ctx context.Context) error
+	// Conflict makes Apply and EndParent report that they have made none of the changes,
+	// and they make none: as if others had been quicker each time.
+	Conflict bool
+	// Stale makes Get and Children answer as if nothing had been written since the
+	// Repository was wrapped. No store may do that; it shows what then happens.
+	Stale bool
+	// Limit, if positive, makes a page have at most so many requests though more are
+	// asked for, as a store may. CancelChildren and CancelTree return that page with Err, if
+	// both are set and After: it was broken off, and says what is known to be done.
+	Limit int
+	// Name says in texts what goes wrong. It has a default.
+	Name string
 }
 
 // String returns a text such as "call 7: fails after its effect".
 func (f Fault) String() string {
-	what := "call"
-	if f.Method != "" {
-		what = f.Method
-	}
-	s := fmt.Sprintf("%s %d", what, max(f.Call, 1))
+	s := fmt.Sprintf("%s %d", cmp.Or(f.Method, "call"), max(f.Call, 1))
 	switch {
 	case f.Times < 0:
 		s += " and all that follow"
@@ -55,103 +69,69 @@ func (f Fault) String() string {
 	if f.ID != 0 {
 		s += fmt.Sprintf(" of request %d", f.ID)
 	}
-	s += ": " + f.Do.name
-	if f.Do.run != nil {
-		s += " " + f.When.String()
+	return s + ": " + f.what()
+}
+
+// what says what goes wrong.
+func (f Fault) what() string {
+	side := " before its effect"
+	if f.After {
+		side = " after its effect"
 	}
-	return s
-}
-
-// A When is a side of the effect of a call.
-type When uint8
-
-const (
-	// BeforeEffect has a call go wrong before the store is reached.
-	BeforeEffect When = iota
-	// AfterEffect has a call go wrong when the store has done its part.
-	AfterEffect
-)
-
-// String returns "before its effect" or "after its effect".
-func (w When) String() string {
-	if w == AfterEffect {
-		return "after its effect"
+	switch {
+	case f.Conflict:
+		return cmp.Or(f.Name, "makes nothing")
+	case f.Stale:
+		return cmp.Or(f.Name, "answers from the past")
+	case f.Limit > 0 && f.Err != nil:
+		return cmp.Or(f.Name, fmt.Sprintf("breaks off after at most %d", f.Limit))
+	case f.Limit > 0:
+		return cmp.Or(f.Name, fmt.Sprintf("returns at most %d", f.Limit))
+	case f.Do != nil:
+		return cmp.Or(f.Name, "is disturbed") + side
+	default:
+		return cmp.Or(f.Name, "fails") + side
 	}
-	return "before its effect"
 }
 
-// An Action is what goes wrong with a call. Functions such as [Fail] make them.
-type Action struct {
-	name string
-	fits func(method string) bool // nil means always
-
-	run      func(ctx context.Context) error
-	conflict bool
-	stale    bool
-	limit    int
+// fits reports whether a call of the method can go wrong in this way.
+func (f Fault) fits(method string) bool {
+	switch {
+	case f.Method != "" && f.Method != method:
+		return false
+	case f.Conflict:
+		return method == "Apply" || method == "EndParent"
+	case f.Stale:
+		return method == "Get" || method == "Children"
+	case f.Limit > 0 && f.Err != nil:
+		return method == "CancelChildren" || method == "CancelTree"
+	case f.Limit > 0:
+		return method == "Children" || method == "CancelChildren" || method == "CancelTree" || method == "ListCancelling"
+	default:
+		return true
+	}
 }
 
-// Fail makes a call return err. After its effect this is an answer that got lost.
-func Fail(err error) Action {
-	return Func("fails", func(context.Context) error { return err })
-}
-
-// Delay makes a call wait, at most until its context is done.
-func Delay(d time.Duration) Action {
-	return Func(fmt.Sprintf("waits %v", d), func(ctx context.Context) error {
-		timer := time.NewTimer(d)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
+// run does what Do and Err say.
+func (f Fault) run(ctx context.Context) error {
+	if f.Do != nil {
+		if err := f.Do(ctx); err != nil {
+			return err
 		}
-	})
-}
-
-// Stop calls stop, which is to end the context that the caller of the operation has
-// given to it.
-func Stop(stop context.CancelFunc) Action {
-	return Func("ends the caller's context", func(context.Context) error { stop(); return nil })
-}
-
-// Func calls f; the call returns its error, if there is one. The name is for stories.
-func Func(name string, f func(ctx context.Context) error) Action {
-	return Action{name: name, run: f}
-}
-
-// Conflict makes an Apply report that it has made none of the changes, and it makes
-// none: as if others had been quicker each time.
-func Conflict() Action {
-	return Action{name: "makes nothing", conflict: true, fits: func(method string) bool { return method == "Apply" }}
-}
-
-// Stale makes Get and Children answer as if nothing had been written since the
-// Repository was wrapped. No store may do that; it shows what then happens.
-func Stale() Action {
-	return Action{name: "answers from the past", stale: true, fits: func(method string) bool { return method == "Get" || method == "Children" }}
-}
-
-// Short makes a page have at most n requests though more are asked for, as a store may.
-func Short(n int) Action {
-	return Action{name: fmt.Sprintf("returns at most %d", n), limit: max(n, 1), fits: func(method string) bool {
-		return method == "Children" || method == "CancelChildren" || method == "ListCancelling"
-	}}
+	}
+	return f.Err
 }
 
 // ErrCrashed is what every call returns after a [Crash].
 var ErrCrashed = errors.New("canceltest: the process has crashed")
 
-// Crash returns faults that let a process die at a call: before its effect the store
-// is not reached any more; after it, this is the last call that reached it.
-func Crash(call int, when When) []Fault {
-	dead := Fail(ErrCrashed)
-	dead.name = "finds the process dead"
-	return []Fault{
-		{Call: call, When: when, Do: dead},
-		{Call: max(call, 1) + 1, Times: -1, Do: dead},
-	}
+// Crash returns faults that let a process die at a call: the store is not reached any
+// more, or, if after is set, this is the last call that reaches it.
+func Crash(call int, after bool) []Fault {
+	dead := Fault{Call: call, Err: ErrCrashed, After: after, Name: "finds the process dead"}
+	later := dead
+	later.Call, later.Times, later.After = max(call, 1)+1, -1, false
+	return []Fault{dead, later}
 }
 
 // A Faulty is a Repository that forwards to another, lets calls go wrong, and keeps a
@@ -161,6 +141,7 @@ func Crash(call int, when When) []Fault {
 // counted as a call.
 type Faulty struct {
 	repo  cancel.Repository
+	can   rows.Capabilities
 	stale bool // one of the faults needs the past
 
 	mu     sync.Mutex
@@ -179,10 +160,10 @@ type faultCount struct {
 
 // NewFaulty wraps repo. With no faults it only keeps the record.
 func NewFaulty(repo cancel.Repository, faults ...Fault) *Faulty {
-	f := &Faulty{repo: repo, past: map[lifecycle.ID]lifecycle.Request{}}
+	f := &Faulty{repo: repo, can: rows.CapabilitiesOf(repo), past: map[lifecycle.ID]lifecycle.Request{}}
 	for _, fault := range faults {
 		f.faults = append(f.faults, &faultCount{Fault: fault})
-		f.stale = f.stale || fault.Do.stale
+		f.stale = f.stale || fault.Stale
 	}
 	return f
 }
@@ -227,14 +208,19 @@ type Call struct {
 	// What was asked; only what belongs to the method is set.
 	ID      lifecycle.ID      // Get, Cause
 	Query   cancel.ChildQuery // Children, CancelChildren
-	Changes []cancel.Change   // Apply
+	Changes []cancel.Change   // Apply, EndParent; what CancelTree and Settle have made
+	From    []cancel.Cursor   // CancelTree
+	IDs     []lifecycle.ID    // Settle
 	After   lifecycle.ID      // ListCancelling
-	Limit   int               // ListCancelling
-	Cause   cancel.Cause      // CancelChildren; what Cause returned
+	Limit   int               // ListCancelling, CancelTree
+	Cause   cancel.Cause      // CancelChildren, CancelTree, Settle; what Cause returned
 	// What the store answered, whoever got to know.
 	Requests []lifecycle.Request // Get, Children, ListCancelling
-	Made     []bool              // Apply
+	Made     []bool              // Apply, EndParent
 	Page     cancel.ChildPage    // CancelChildren
+	Rest     []cancel.Cursor     // CancelTree
+	// Cancelled is how many requests CancelTree has made CANCELLED and not named.
+	Cancelled int
 	// Reached says that the store was called.
 	Reached bool
 	// Faults says what went wrong on purpose.
@@ -269,12 +255,16 @@ func (c Call) asked() string {
 	switch c.Method {
 	case "Get", "Cause":
 		return fmt.Sprint(c.ID)
-	case "Apply":
-		return showChanges(c.Changes)
+	case "Apply", "EndParent":
+		return show.Changes(c.Changes)
+	case "CancelTree":
+		return "below " + show.Cursors(c.From)
+	case "Settle":
+		return fmt.Sprint(c.IDs)
 	case "ListCancelling":
 		return fmt.Sprintf("after %d, at most %d", c.After, c.Limit)
 	default:
-		return showChildQuery(c.Query)
+		return show.Query(c.Query)
 	}
 }
 
@@ -282,11 +272,15 @@ func (c Call) answer() string {
 	switch c.Method {
 	case "Cause":
 		return fmt.Sprintf("root %d, actor %q", c.Cause.Root, c.Cause.Actor)
-	case "Apply":
-		return showMade(c.Changes, c.Made)
+	case "Apply", "EndParent":
+		return show.Made(c.Changes, c.Made)
 	case "CancelChildren":
-		return showChildPage(c.Page)
+		return show.Page(c.Page)
+	case "CancelTree":
+		return show.Tree(cancel.TreePage{Changes: c.Changes, Cancelled: c.Cancelled, Rest: c.Rest})
+	case "Settle":
+		return show.Changes(c.Changes)
 	default:
-		return showRequests(c.Requests)
+		return show.Requests(c.Requests)
 	}
 }

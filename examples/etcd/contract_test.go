@@ -12,6 +12,7 @@ import (
 
 	"example.com/ess/cancel"
 	"example.com/ess/cancel/canceltest"
+	"example.com/ess/cancel/canceltest/simulate"
 	"example.com/ess/examples/etcd"
 	"example.com/ess/lifecycle"
 )
@@ -80,16 +81,16 @@ func both(t *testing.T, test func(t *testing.T, h canceltest.Harness)) {
 func TestContract(t *testing.T) { both(t, canceltest.Run) }
 
 // trees returns those that every call of the store is disturbed in.
-func trees() []canceltest.Tree {
+func trees() []simulate.Tree {
 	switch {
 	case long:
-		return canceltest.Trees()
+		return simulate.Trees()
 	case raceDetector:
-		return []canceltest.Tree{{Name: "tiny", Requests: []lifecycle.Request{
+		return []simulate.Tree{{Name: "tiny", Requests: []lifecycle.Request{
 			request(1, 0, lifecycle.KindSingleton, lifecycle.StateRunning),
 		}}}
 	default:
-		return []canceltest.Tree{{Name: "small", Requests: []lifecycle.Request{
+		return []simulate.Tree{{Name: "small", Requests: []lifecycle.Request{
 			request(1, 0, lifecycle.KindParent, lifecycle.StateRunning),
 			request(2, 1, lifecycle.KindChild, lifecycle.StateWait),
 		}}}
@@ -99,7 +100,7 @@ func trees() []canceltest.Tree {
 // Calls of the store fail, before and after their effect.
 func TestFaults(t *testing.T) {
 	both(t, func(t *testing.T, h canceltest.Harness) {
-		if canceltest.RunFaults(t, h, trees()...) == 0 {
+		if simulate.RunFaults(t, h, &simulate.TreeOptions{Trees: trees(), Trials: -1}) == 0 {
 			t.Error("nothing failed")
 		}
 	})
@@ -108,7 +109,7 @@ func TestFaults(t *testing.T) {
 // A process dies before and after every call of the store.
 func TestCrashes(t *testing.T) {
 	both(t, func(t *testing.T, h canceltest.Harness) {
-		if canceltest.RunCrashes(t, h, trees()...) == 0 {
+		if simulate.RunCrashes(t, h, &simulate.TreeOptions{Trees: trees(), Trials: -1}) == 0 {
 			t.Error("nobody died")
 		}
 	})
@@ -117,11 +118,11 @@ func TestCrashes(t *testing.T) {
 // Random commands do what a model says.
 func TestRandom(t *testing.T) {
 	both(t, func(t *testing.T, h canceltest.Harness) {
-		opts := &canceltest.RandomOptions{Worlds: 4}
+		opts := &simulate.RandomOptions{Worlds: 4}
 		if long {
 			opts = nil
 		}
-		if canceltest.RunRandom(t, h, opts) == 0 {
+		if simulate.RunRandom(t, h, opts) == 0 {
 			t.Error("no command was played")
 		}
 	})
@@ -130,11 +131,11 @@ func TestRandom(t *testing.T) {
 // A dozen goroutines use one store at once.
 func TestStorm(t *testing.T) {
 	both(t, func(t *testing.T, h canceltest.Harness) {
-		opts := &canceltest.StormOptions{Storms: 2, Tries: 50} // the second of a kind of its own
+		opts := &simulate.StormOptions{Storms: 2, Tries: 50} // the second of a kind of its own
 		if long {
 			opts = nil
 		}
-		if canceltest.RunStorm(t, h, opts) == 0 {
+		if simulate.RunStorm(t, h, opts) == 0 {
 			t.Error("nothing was written")
 		}
 	})

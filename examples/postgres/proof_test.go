@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"example.com/ess/cancel/canceltest"
+	"example.com/ess/cancel/canceltest/simulate"
 )
 
 // long says that the proofs are to take their time. A little of each is enough for
@@ -18,15 +19,15 @@ var short = []string{
 }
 
 // trees returns the trees of the i-th test.
-func trees(t *testing.T, i int) []canceltest.Tree {
+func trees(t *testing.T, i int) []simulate.Tree {
 	if long {
-		return canceltest.Trees()
+		return simulate.Trees()
 	}
 	requests, err := canceltest.ParseTree(short[i%len(short)])
 	if err != nil {
 		t.Fatal(err)
 	}
-	return []canceltest.Tree{{Name: "short", Requests: requests}}
+	return []simulate.Tree{{Name: "short", Requests: requests}}
 }
 
 // The process dies at every single call of the store.
@@ -36,7 +37,7 @@ func TestCrashes(t *testing.T) {
 		if stores[i].plain {
 			return // RunCrashes takes away the capabilities by itself
 		}
-		points := canceltest.RunCrashes(t, h, trees(t, i)...)
+		points := simulate.RunCrashes(t, h, &simulate.TreeOptions{Trees: trees(t, i), Trials: -1})
 		if t.Logf("a process died %d times, and all of that was made good", points); points == 0 {
 			t.Error("no process died")
 		}
@@ -50,7 +51,7 @@ func TestFaults(t *testing.T) {
 		if stores[i].plain {
 			return // so does RunFaults
 		}
-		points := canceltest.RunFaults(t, h, trees(t, i+1)...)
+		points := simulate.RunFaults(t, h, &simulate.TreeOptions{Trees: trees(t, i+1), Trials: -1})
 		if t.Logf("%d calls went wrong, and all of that was made good", points); points == 0 {
 			t.Error("nothing went wrong")
 		}
@@ -61,11 +62,11 @@ func TestFaults(t *testing.T) {
 func TestStorm(t *testing.T) {
 	t.Parallel()
 	onStores(t, func(t *testing.T, i int, h canceltest.Harness) {
-		opts := canceltest.StormOptions{Seed: uint64(1 + 100*i)}
+		opts := simulate.StormOptions{Seed: uint64(1 + 100*i)}
 		if !long {
 			opts.Storms = 2
 		}
-		canceltest.RunStorm(t, h, &opts)
+		simulate.RunStorm(t, h, &opts)
 	})
 }
 
@@ -73,10 +74,10 @@ func TestStorm(t *testing.T) {
 func TestRandom(t *testing.T) {
 	t.Parallel()
 	onStores(t, func(t *testing.T, i int, h canceltest.Harness) {
-		opts := canceltest.RandomOptions{Seed: uint64(1 + 1000*i)}
+		opts := simulate.RandomOptions{Seed: uint64(1 + 1000*i)}
 		if !long {
 			opts.Worlds, opts.Requests = 10, 200
 		}
-		canceltest.RunRandom(t, h, &opts)
+		simulate.RunRandom(t, h, &opts)
 	})
 }

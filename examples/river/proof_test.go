@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"example.com/ess/cancel/canceltest"
+	"example.com/ess/cancel/canceltest/simulate"
 )
 
 // long says that the proofs are to take their time. A little of each is enough for every
@@ -12,21 +13,21 @@ import (
 var long = os.Getenv("ESS_LONG") != ""
 
 // trees returns a tree with few places to die at, for every day.
-func trees(t *testing.T, short string) []canceltest.Tree {
+func trees(t *testing.T, short string) []simulate.Tree {
 	if long {
-		return canceltest.Trees()
+		return simulate.Trees()
 	}
 	requests, err := canceltest.ParseTree(short)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return []canceltest.Tree{{Name: "short", Requests: requests}}
+	return []simulate.Tree{{Name: "short", Requests: requests}}
 }
 
 // The process dies at every single call of the store.
 func TestCrashes(t *testing.T) {
 	t.Parallel()
-	points := canceltest.RunCrashes(t, newShelf(t).harness(false), trees(t, "1 SUBREQUEST_PARENT RUNNING\n  2 CHILD WAIT")...)
+	points := simulate.RunCrashes(t, newShelf(t).harness(false), &simulate.TreeOptions{Trees: trees(t, "1 SUBREQUEST_PARENT RUNNING\n  2 CHILD WAIT"), Trials: -1})
 	t.Logf("a process died %d times, and all of that was made good", points)
 	if points == 0 {
 		t.Error("no process died")
@@ -36,7 +37,7 @@ func TestCrashes(t *testing.T) {
 // Every single call of the store fails, before or after its effect.
 func TestFaults(t *testing.T) {
 	t.Parallel()
-	points := canceltest.RunFaults(t, newShelf(t).harness(false), trees(t, "1 PARENT RUNNING\n  2 CHILD RUNNING\n  3 CHILD WAIT")...)
+	points := simulate.RunFaults(t, newShelf(t).harness(false), &simulate.TreeOptions{Trees: trees(t, "1 PARENT RUNNING\n  2 CHILD RUNNING\n  3 CHILD WAIT"), Trials: -1})
 	t.Logf("%d calls failed, and all of that was made good", points)
 	if points == 0 {
 		t.Error("no call failed")
@@ -46,21 +47,21 @@ func TestFaults(t *testing.T) {
 // Many use one store at a time.
 func TestStorm(t *testing.T) {
 	t.Parallel()
-	opts := &canceltest.StormOptions{Storms: 3}
+	opts := &simulate.StormOptions{Storms: 3}
 	if long {
 		opts = nil
 	}
-	writes := canceltest.RunStorm(t, newShelf(t).harness(false), opts)
+	writes := simulate.RunStorm(t, newShelf(t).harness(false), opts)
 	t.Logf("%d writes", writes)
 }
 
 // Random commands do what a model says.
 func TestRandom(t *testing.T) {
 	t.Parallel()
-	opts := &canceltest.RandomOptions{Worlds: 20, Requests: 200}
+	opts := &simulate.RandomOptions{Worlds: 20, Requests: 200}
 	if long {
 		opts = nil
 	}
-	commands := canceltest.RunRandom(t, newShelf(t).harness(false), opts)
+	commands := simulate.RunRandom(t, newShelf(t).harness(false), opts)
 	t.Logf("%d commands", commands)
 }

@@ -11,6 +11,8 @@ import (
 
 	"example.com/ess/cancel"
 	"example.com/ess/cancel/canceltest"
+	"example.com/ess/cancel/canceltest/explore"
+	"example.com/ess/cancel/canceltest/simulate"
 	"example.com/ess/examples/sqlite"
 	"example.com/ess/lifecycle"
 )
@@ -129,11 +131,11 @@ func both(t *testing.T, test func(t *testing.T, h canceltest.Harness)) {
 func TestContract(t *testing.T) { both(t, canceltest.Run) }
 
 // trees returns those that every call of the store is disturbed in.
-func trees() []canceltest.Tree {
+func trees() []simulate.Tree {
 	if long {
-		return canceltest.Trees()
+		return simulate.Trees()
 	}
-	return []canceltest.Tree{{Name: "small", Requests: []lifecycle.Request{
+	return []simulate.Tree{{Name: "small", Requests: []lifecycle.Request{
 		request(1, 0, lifecycle.KindParent, lifecycle.StateRunning),
 		request(2, 1, lifecycle.KindChild, lifecycle.StateWait),
 	}}}
@@ -142,7 +144,7 @@ func trees() []canceltest.Tree {
 // Calls of the store fail, before and after their effect.
 func TestFaults(t *testing.T) {
 	both(t, func(t *testing.T, h canceltest.Harness) {
-		if canceltest.RunFaults(t, h, trees()...) == 0 {
+		if simulate.RunFaults(t, h, &simulate.TreeOptions{Trees: trees(), Trials: -1}) == 0 {
 			t.Error("nothing failed")
 		}
 	})
@@ -151,7 +153,7 @@ func TestFaults(t *testing.T) {
 // A process dies before and after every call of the store.
 func TestCrashes(t *testing.T) {
 	both(t, func(t *testing.T, h canceltest.Harness) {
-		if canceltest.RunCrashes(t, h, trees()...) == 0 {
+		if simulate.RunCrashes(t, h, &simulate.TreeOptions{Trees: trees(), Trials: -1}) == 0 {
 			t.Error("nobody died")
 		}
 	})
@@ -160,11 +162,11 @@ func TestCrashes(t *testing.T) {
 // Random commands do what a model says.
 func TestRandom(t *testing.T) {
 	both(t, func(t *testing.T, h canceltest.Harness) {
-		opts := &canceltest.RandomOptions{Worlds: 10}
+		opts := &simulate.RandomOptions{Worlds: 10}
 		if long {
 			opts = nil
 		}
-		if canceltest.RunRandom(t, h, opts) == 0 {
+		if simulate.RunRandom(t, h, opts) == 0 {
 			t.Error("no command was played")
 		}
 	})
@@ -173,11 +175,11 @@ func TestRandom(t *testing.T) {
 // A dozen goroutines use one store at once.
 func TestStorm(t *testing.T) {
 	both(t, func(t *testing.T, h canceltest.Harness) {
-		opts := &canceltest.StormOptions{Storms: 2}
+		opts := &simulate.StormOptions{Storms: 2}
 		if long {
 			opts = nil
 		}
-		if canceltest.RunStorm(t, h, opts) == 0 {
+		if simulate.RunStorm(t, h, opts) == 0 {
 			t.Error("nothing was written")
 		}
 	})
@@ -186,15 +188,15 @@ func TestStorm(t *testing.T) {
 // Two cancellers and a scheduler take their steps in every order.
 func TestWorld(t *testing.T) {
 	both(t, func(t *testing.T, h canceltest.Harness) {
-		canceltest.RunWorld(t, canceltest.World{
+		explore.Run(t, explore.World{
 			Name: "two cancel, one starts",
 			Tree: `
 1 PARENT RUNNING
   2 CHILD READY`,
-			Actors: []canceltest.Actor{
-				canceltest.Cancels("ann", 1),
-				canceltest.Cancels("bob", 2),
-				canceltest.Fires("scheduler", 2, lifecycle.TriggerStart),
+			Actors: []explore.Actor{
+				explore.Cancels("ann", 1),
+				explore.Cancels("bob", 2),
+				explore.Transitions("scheduler", 2, lifecycle.TriggerStart),
 			},
 			Harness: h,
 		})
