@@ -11,16 +11,28 @@ import (
 )
 
 // ofPage joins the requests of the page with what is decided for them, which is NULL
-// where a request is CANCELLING already. In SQLite a CROSS JOIN also says which table
-// to begin with: here the small one.
+// where a request is CANCELLING already or cannot be read. In SQLite a CROSS JOIN also
+// says which table to begin with: here the small one.
 const ofPage = `
 	FROM page
 	CROSS JOIN requests AS r ON r.id = page.id
-	LEFT JOIN decisions AS d ON d.kind = r.kind AND d.old_state = r.state`
+	LEFT JOIN decisions AS d ON d.kind = r.kind AND d.old_state = r.state AND r.outcome IS NULL`
+
+// updatePage changes the requests of the page that are still in the state from which
+// something is decided for them.
+const updatePage = `
+	UPDATE requests SET
+		state = d.state,
+		outcome = d.outcome,
+		checked_in = iif(d.state = ?, ?, checked_in),
+		cause = coalesce(cause, ?)
+	FROM page CROSS JOIN decisions AS d
+	WHERE requests.id = page.id AND d.kind = requests.kind AND d.old_state = requests.state`
 
 // CancelChildren implements [cancel.ChildCanceller]: a page is one transaction of a
 // handful of statements, and only the children that the caller has to know of leave
-// the database.
+// the database. It declines a page with a child that cannot be read. After any error
+// but one of the commit itself, nothing of the page has been changed.
 func (s *Store) CancelChildren(ctx context.Context, c cancel.ChildCancel) (cancel.ChildPage, error) {
 	var page cancel.ChildPage
 	args, err := childrenArgs(c.Query)
@@ -57,15 +69,8 @@ func (s *Store) CancelChildren(ctx context.Context, c cancel.ChildCancel) (cance
 		if err != nil {
 			return err
 		}
-		// ... and what follows from it for the requests.
-		_, err = tx.ExecContext(ctx, `
-			UPDATE requests SET
-				state = c.state,
-				outcome = c.outcome,
-				checked_in = iif(c.state = ?, ?, checked_in),
-				cause = coalesce(requests.cause, c.cause)
-			FROM changes AS c WHERE c.cause = ? AND c.request = requests.id`,
-			lifecycle.StateCancelling, micros(c.Cause.Time), cause)
+		// ... and then the requests.
+		_, err = tx.ExecContext(ctx, updatePage, lifecycle.StateCancelling, micros(c.Cause.Time), cause)
 		for _, ch := range page.Changes {
 			if ch.State != ch.Old.State {
 				changed--
@@ -80,10 +85,8 @@ func (s *Store) CancelChildren(ctx context.Context, c cancel.ChildCancel) (cance
 // decided returns the changes that make the page what has been decided, as far as the
 // caller wants to know them.
 func decided(ctx context.Context, tx *sql.Tx, c cancel.ChildCancel) ([]cancel.Change, error) {
-	rows, err := tx.QueryContext(ctx, `
-		SELECT r.id, r.parent, r.kind, r.state, r.outcome, r.checked_in, d.state, d.outcome
-		`+ofPage+` WHERE ? OR ifnull(d.state, r.state) = ?
-		ORDER BY page.parent, page.id`, c.All, lifecycle.StateCancelling)
+	rows, err := tx.QueryContext(ctx, "SELECT "+columns+", d.state, d.outcome "+ofPage+`
+		WHERE ? OR d.state IS NULL OR d.state = ? ORDER BY page.parent, page.id`, c.All, lifecycle.StateCancelling)
 	if err != nil {
 		return nil, err
 	}
@@ -96,11 +99,14 @@ func decided(ctx context.Context, tx *sql.Tx, c cancel.ChildCancel) ([]cancel.Ch
 			return nil, err
 		}
 		ch := cancel.Change{Old: r, State: r.State, Outcome: r.Outcome, CheckedIn: r.CheckedIn}
-		if state.Valid { // not CANCELLING already
+		switch {
+		case state.Valid:
 			ch.Trigger, ch.State, ch.Outcome, ch.Cause = lifecycle.TriggerCancel, state.V, outcome.V, c.Cause
 			if ch.State == lifecycle.StateCancelling {
 				ch.CheckedIn = c.Cause.Time
 			}
+		case r.State != lifecycle.StateCancelling: // nor was it before
+			return nil, fmt.Errorf("request %d cannot be read: %w", r.ID, errors.ErrUnsupported)
 		}
 		changes = append(changes, ch)
 	}
@@ -118,12 +124,15 @@ func count(result sql.Result, err error) (int, error) {
 
 const causeColumns = "coalesce(c.root, 0), coalesce(c.actor, ''), coalesce(c.reason, ''), c.at"
 
-// ListCancelling implements [cancel.CancellingLister].
+const listCancelling = `
+	SELECT ` + columns + `, ` + causeColumns + `
+	FROM requests AS r LEFT JOIN causes AS c ON c.id = r.cause
+	WHERE (r.state IS 'CANCELLING' OR r.live AND NOT r.readable) AND r.id > ? ORDER BY r.id LIMIT ?`
+
+// ListCancelling implements [cancel.CancellingLister]. It also returns what is live and
+// cannot be read.
 func (s *Store) ListCancelling(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.CancellingRequest, error) {
-	rows, err := s.readers.QueryContext(ctx, `
-		SELECT r.id, r.parent, r.kind, r.state, r.outcome, r.checked_in, `+causeColumns+`
-		FROM requests AS r LEFT JOIN causes AS c ON c.id = r.cause
-		WHERE r.state = 'CANCELLING' AND r.id > ? ORDER BY r.id LIMIT ?`, after, limit)
+	rows, err := s.readers.QueryContext(ctx, listCancelling, after, limit)
 	if err != nil {
 		return nil, failed(ctx, err)
 	}
@@ -154,4 +163,27 @@ func (s *Store) Cause(ctx context.Context, id lifecycle.ID) (cancel.Cause, error
 	}
 	cause.Time = timeOf(at)
 	return cause, failed(ctx, err)
+}
+
+// EndParent makes a change that ends a request which can have children, if the request is
+// as ch.Old says and has no live child. No child can be submitted in between.
+func (s *Store) EndParent(ctx context.Context, ch cancel.Change) (made bool, err error) {
+	err = s.write(ctx, func(tx *sql.Tx) error {
+		live, err := hasLiveChild(ctx, tx, ch.Old.ID)
+		if err != nil || live {
+			return err
+		}
+		cause, err := insertCause(ctx, tx, ch.Cause)
+		if err != nil {
+			return err
+		}
+		made, err = change(ctx, tx, ch, cause)
+		return err
+	})
+	return made && err == nil, err
+}
+
+func hasLiveChild(ctx context.Context, tx *sql.Tx, id lifecycle.ID) (live bool, err error) {
+	err = tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM requests WHERE parent = ? AND live)", id).Scan(&live)
+	return live, err
 }

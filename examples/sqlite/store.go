@@ -84,7 +84,7 @@ func Open(ctx context.Context, path string) (*Store, error) {
 		return err
 	})
 	if err != nil {
-		return nil, errors.Join(err, s.Close())
+		return nil, errors.Join(fmt.Errorf("%w (file %q)", err, path), s.Close())
 	}
 	return s, nil
 }
@@ -143,15 +143,24 @@ func failed(ctx context.Context, err error) error {
 }
 
 // columns are those of a request, in the order of scan.
-const columns = "id, parent, kind, state, outcome, checked_in"
+const columns = "r.id, r.parent, r.kind, r.state, r.outcome, r.checked_in, r.attempt"
 
+// scan reads a request. One whose names it does not know, or that cannot exist, has
+// State 0: who asked for it is told of it, and of the rows beside it.
 func scan(row interface{ Scan(...any) error }, more ...any) (lifecycle.Request, error) {
 	var r lifecycle.Request
-	var outcome sql.Null[lifecycle.State]
+	var kind, state, outcome sql.Null[string]
 	var checkedIn sql.Null[int64]
-	err := row.Scan(append([]any{&r.ID, &r.Parent, &r.Kind, &r.State, &outcome, &checkedIn}, more...)...)
-	r.Outcome, r.CheckedIn = outcome.V, timeOf(checkedIn)
-	return r, err
+	if err := row.Scan(append([]any{&r.ID, &r.Parent, &kind, &state, &outcome, &checkedIn, &r.Attempt}, more...)...); err != nil {
+		return lifecycle.Request{}, err
+	}
+	r.CheckedIn = timeOf(checkedIn)
+	known := r.Kind.UnmarshalText([]byte(kind.V)) == nil && r.State.UnmarshalText([]byte(state.V)) == nil &&
+		(!outcome.Valid || r.Outcome.UnmarshalText([]byte(outcome.V)) == nil && r.Outcome != 0)
+	if !known || r.Validate() != nil {
+		r.State, r.Outcome = 0, 0
+	}
+	return r, nil
 }
 
 // name returns the name of s, and NULL for none.

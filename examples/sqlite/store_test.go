@@ -125,67 +125,6 @@ func TestAudit(t *testing.T) {
 	}
 }
 
-func TestSubmit(t *testing.T) {
-	t.Parallel()
-	s := open(t)
-	id := lifecycle.ID(100)
-	for k := range lifecycle.Kinds() {
-		for state := range lifecycle.States() {
-			parent, child := id, id+1
-			id += 2
-			if err := s.Insert(t.Context(), request(parent, 0, k, state)); err != nil {
-				t.Fatal(err)
-			}
-			err := s.Submit(t.Context(), request(child, parent, lifecycle.KindChild, lifecycle.StateWait))
-			_, getErr := s.Get(t.Context(), child)
-			if lifecycle.AdmitsChildren(k, state) {
-				if err != nil || getErr != nil {
-					t.Errorf("%v in %v: Submit of a child = %v, Get = %v, want no errors", k, state, err, getErr)
-				}
-			} else if !errors.Is(err, esserrors.CodeUnsupportedState) || !errors.Is(getErr, cancel.ErrNotFound) {
-				t.Errorf("%v in %v: Submit of a child = %v, Get = %v, want both to fail", k, state, err, getErr)
-			}
-		}
-	}
-	if err := s.Submit(t.Context(), request(2, 1, lifecycle.KindChild, lifecycle.StateWait)); !errors.Is(err, esserrors.CodeNotFound) {
-		t.Errorf("Submit without the parent = %v, want not found", err)
-	}
-	if err := s.Submit(t.Context(), request(1, 0, lifecycle.KindParent, lifecycle.StateWait)); err != nil {
-		t.Errorf("Submit without a parent = %v", err)
-	}
-	if err := s.Submit(t.Context(), request(1, 0, lifecycle.KindParent, lifecycle.StateWait)); err == nil {
-		t.Error("Submit of an id that is taken returned no error")
-	}
-}
-
-func TestFire(t *testing.T) {
-	t.Parallel()
-	s := open(t,
-		request(1, 0, lifecycle.KindSubrequestParent, lifecycle.StateReady),
-		request(2, 1, lifecycle.KindChild, lifecycle.StateReady),
-		request(3, 0, lifecycle.KindSingleton, lifecycle.StateCancelling))
-	for _, step := range []struct {
-		id      lifecycle.ID
-		trigger lifecycle.Trigger
-		want    lifecycle.State
-		code    esserrors.Code
-	}{
-		{1, lifecycle.TriggerStart, lifecycle.StateRunning, 0},
-		{1, lifecycle.TriggerStart, 0, esserrors.CodeUnsupportedState},
-		{1, lifecycle.TriggerCancel, 0, esserrors.CodeUnsupportedState},
-		{1, lifecycle.TriggerFail, 0, esserrors.CodeConflict}, // its child is live
-		{2, lifecycle.TriggerExpire, lifecycle.StateExpired, 0},
-		{1, lifecycle.TriggerFail, lifecycle.StateError, 0},
-		{3, lifecycle.TriggerSucceed, 0, esserrors.CodeUnsupportedState}, // Acknowledge does that
-		{4, lifecycle.TriggerStart, 0, esserrors.CodeNotFound},
-	} {
-		r, err := s.Fire(t.Context(), step.id, step.trigger)
-		if esserrors.CodeOf(err) != step.code || r.State != step.want {
-			t.Errorf("Fire(%d, %v) = %v, %v, want %v, %v", step.id, step.trigger, r.State, err, step.want, step.code)
-		}
-	}
-}
-
 // A call that waits for a lock which another process has goes back when its context ends.
 func TestLockedByAnother(t *testing.T) {
 	t.Parallel()
