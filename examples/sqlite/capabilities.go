@@ -27,12 +27,12 @@ const updatePage = `
 		checked_in = iif(d.state = ?, ?, checked_in),
 		cause = coalesce(cause, ?)
 	FROM page CROSS JOIN decisions AS d
-	WHERE requests.id = page.id AND d.kind = requests.kind AND d.old_state = requests.state`
+	WHERE requests.id = page.id AND d.kind = requests.kind AND d.old_state = requests.state AND requests.outcome IS NULL`
 
 // CancelChildren implements [cancel.ChildCanceller]: a page is one transaction of a
 // handful of statements, and only the children that the caller has to know of leave
-// the database. It declines a page with a child that cannot be read. After any error
-// but one of the commit itself, nothing of the page has been changed.
+// the database. After any error but one of the commit itself nothing of the page has been
+// changed; of the commit nobody knows.
 func (s *Store) CancelChildren(ctx context.Context, c cancel.ChildCancel) (cancel.ChildPage, error) {
 	var page cancel.ChildPage
 	args, err := childrenArgs(c.Query)
@@ -98,15 +98,12 @@ func decided(ctx context.Context, tx *sql.Tx, c cancel.ChildCancel) ([]cancel.Ch
 		if err != nil {
 			return nil, err
 		}
-		ch := cancel.Change{Old: r, State: r.State, Outcome: r.Outcome, CheckedIn: r.CheckedIn}
-		switch {
-		case state.Valid:
+		ch := cancel.Change{Old: r, State: r.State, Outcome: r.Outcome, CheckedIn: r.CheckedIn, Attempt: r.Attempt}
+		if state.Valid {
 			ch.Trigger, ch.State, ch.Outcome, ch.Cause = lifecycle.TriggerCancel, state.V, outcome.V, c.Cause
 			if ch.State == lifecycle.StateCancelling {
 				ch.CheckedIn = c.Cause.Time
 			}
-		case r.State != lifecycle.StateCancelling: // nor was it before
-			return nil, fmt.Errorf("request %d cannot be read: %w", r.ID, errors.ErrUnsupported)
 		}
 		changes = append(changes, ch)
 	}
@@ -127,10 +124,9 @@ const causeColumns = "coalesce(c.root, 0), coalesce(c.actor, ''), coalesce(c.rea
 const listCancelling = `
 	SELECT ` + columns + `, ` + causeColumns + `
 	FROM requests AS r LEFT JOIN causes AS c ON c.id = r.cause
-	WHERE (r.state IS 'CANCELLING' OR r.live AND NOT r.readable) AND r.id > ? ORDER BY r.id LIMIT ?`
+	WHERE r.state = 'CANCELLING' AND r.id > ? ORDER BY r.id LIMIT ?`
 
-// ListCancelling implements [cancel.CancellingLister]. It also returns what is live and
-// cannot be read.
+// ListCancelling implements [cancel.CancellingLister].
 func (s *Store) ListCancelling(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.CancellingRequest, error) {
 	rows, err := s.readers.QueryContext(ctx, listCancelling, after, limit)
 	if err != nil {
@@ -165,11 +161,12 @@ func (s *Store) Cause(ctx context.Context, id lifecycle.ID) (cancel.Cause, error
 	return cause, failed(ctx, err)
 }
 
-// EndParent makes a change that ends a request which can have children, if the request is
-// as ch.Old says and has no live child. No child can be submitted in between.
+// EndParent implements [cancel.ParentEnder]. Nobody else writes between the look and the
+// commit.
 func (s *Store) EndParent(ctx context.Context, ch cancel.Change) (made bool, err error) {
 	err = s.write(ctx, func(tx *sql.Tx) error {
-		live, err := hasLiveChild(ctx, tx, ch.Old.ID)
+		var live bool
+		err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM requests WHERE parent = ? AND live)", ch.Old.ID).Scan(&live)
 		if err != nil || live {
 			return err
 		}
@@ -181,9 +178,4 @@ func (s *Store) EndParent(ctx context.Context, ch cancel.Change) (made bool, err
 		return err
 	})
 	return made && err == nil, err
-}
-
-func hasLiveChild(ctx context.Context, tx *sql.Tx, id lifecycle.ID) (live bool, err error) {
-	err = tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM requests WHERE parent = ? AND live)", id).Scan(&live)
-	return live, err
 }

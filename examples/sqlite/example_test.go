@@ -38,14 +38,14 @@ func Example() {
 			log.Fatal(err)
 		}
 	}
+	canceller := cancel.New(store, nil)
 	for _, t := range []lifecycle.Trigger{lifecycle.TriggerDispatch, lifecycle.TriggerStart} {
-		if _, err := store.Fire(ctx, 2, t); err != nil {
+		if _, err := canceller.Transition(ctx, cancel.Order{ID: 2}, t); err != nil {
 			log.Fatal(err)
 		}
 	}
 
 	// Somebody cancels it.
-	canceller := cancel.New(store, nil)
 	result, err := canceller.Cancel(ctx, cancel.Order{ID: 1, Actor: "ann", Reason: "wrong ledger"})
 	if err != nil {
 		log.Fatal(err)

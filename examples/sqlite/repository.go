@@ -143,7 +143,7 @@ func change(ctx context.Context, tx *sql.Tx, ch cancel.Change, cause int64) (mad
 	n, err := count(tx.ExecContext(ctx, `
 		UPDATE requests SET state = ?, outcome = ?, checked_in = ?, attempt = ?, cause = coalesce(cause, ?)
 		WHERE id = ? AND state = ? AND outcome IS ? AND checked_in IS ? AND attempt = ?`,
-		r.State, name(r.Outcome), micros(r.CheckedIn), r.Attempt, sql.Null[int64]{V: cause, Valid: ch.Trigger == lifecycle.TriggerCancel || ch.Old.State == lifecycle.StateCancelling},
+		r.State, name(r.Outcome), micros(r.CheckedIn), r.Attempt, sql.Null[int64]{V: cause, Valid: ch.Trigger == lifecycle.TriggerCancel},
 		ch.Old.ID, ch.Old.State, name(ch.Old.Outcome), micros(ch.Old.CheckedIn), ch.Old.Attempt))
 	if err != nil || n == 0 {
 		return false, err

@@ -48,30 +48,32 @@ func TestSubmit(t *testing.T) {
 	}
 }
 
-func TestFire(t *testing.T) {
+// Transition, over this store, counts attempts and does not end a parent over a live child.
+func TestTransition(t *testing.T) {
 	t.Parallel()
-	s := open(t,
+	c := cancel.New(open(t,
 		request(1, 0, lifecycle.KindSubrequestParent, lifecycle.StateReady),
 		request(2, 1, lifecycle.KindChild, lifecycle.StateReady),
-		request(3, 0, lifecycle.KindSingleton, lifecycle.StateCancelling))
+		request(3, 0, lifecycle.KindSingleton, lifecycle.StateCancelling)), nil)
 	for _, step := range []struct {
 		id      lifecycle.ID
 		trigger lifecycle.Trigger
 		want    lifecycle.State
-		code    esserrors.Code
+		attempt int
+		err     error
 	}{
-		{1, lifecycle.TriggerStart, lifecycle.StateRunning, 0},
-		{1, lifecycle.TriggerStart, 0, esserrors.CodeUnsupportedState},
-		{1, lifecycle.TriggerCancel, 0, esserrors.CodeUnsupportedState},
-		{1, lifecycle.TriggerFail, 0, esserrors.CodeConflict}, // its child is live
-		{2, lifecycle.TriggerExpire, lifecycle.StateExpired, 0},
-		{1, lifecycle.TriggerFail, lifecycle.StateError, 0},
-		{3, lifecycle.TriggerSucceed, 0, esserrors.CodeUnsupportedState}, // Acknowledge does that
-		{4, lifecycle.TriggerStart, 0, esserrors.CodeNotFound},
+		{1, lifecycle.TriggerStart, lifecycle.StateRunning, 1, nil},
+		{1, lifecycle.TriggerPause, lifecycle.StatePaused, 1, nil},
+		{1, lifecycle.TriggerResume, lifecycle.StateRunning, 2, nil},
+		{1, lifecycle.TriggerFail, lifecycle.StateRunning, 2, cancel.ErrLiveChild},
+		{2, lifecycle.TriggerExpire, lifecycle.StateExpired, 0, nil},
+		{1, lifecycle.TriggerFail, lifecycle.StateError, 2, nil},
+		{3, lifecycle.TriggerSucceed, lifecycle.StateCancelling, 0, esserrors.CodeUnsupportedState}, // Acknowledge does that
+		{4, lifecycle.TriggerStart, 0, 0, esserrors.CodeNotFound},
 	} {
-		r, err := s.Fire(t.Context(), step.id, step.trigger)
-		if esserrors.CodeOf(err) != step.code || r.State != step.want {
-			t.Errorf("Fire(%d, %v) = %v, %v, want %v, %v", step.id, step.trigger, r.State, err, step.want, step.code)
+		r, err := c.Transition(t.Context(), cancel.Order{ID: step.id}, step.trigger)
+		if !errors.Is(err, step.err) || r.State != step.want || r.Attempt != step.attempt {
+			t.Errorf("Transition(%d, %v) = %v, attempt %d, %v, want %v, %d, %v", step.id, step.trigger, r.State, r.Attempt, err, step.want, step.attempt, step.err)
 		}
 	}
 }
@@ -150,13 +152,13 @@ func TestAttempt(t *testing.T) {
 		old  lifecycle.Request
 		made bool
 	}{{old, false}, {r, true}} {
-		ch := cancel.Change{Old: change.old, Trigger: lifecycle.TriggerCancel, State: lifecycle.StateCancelling}
+		ch := cancel.Change{Old: change.old, Trigger: lifecycle.TriggerCancel, State: lifecycle.StateCancelling, Attempt: 4}
 		if made, err := s.Apply(t.Context(), []cancel.Change{ch}); err != nil || made[0] != change.made {
 			t.Errorf("Apply to attempt %d = %v, %v, want %v", change.old.Attempt, made, err, change.made)
 		}
 	}
-	if r, err := s.Get(t.Context(), 1); err != nil || r.Attempt != 3 {
-		t.Errorf("attempt %d, %v, want 3", r.Attempt, err)
+	if r, err := s.Get(t.Context(), 1); err != nil || r.Attempt != 4 {
+		t.Errorf("attempt %d, %v, want 4", r.Attempt, err)
 	}
 }
 

@@ -16,7 +16,7 @@ CREATE TABLE IF NOT EXISTS requests (
   -- What is in no terminal state, known or not.
   live       INTEGER NOT NULL AS (
     state IS NOT 'CANCELLED' AND state IS NOT 'SUCCEEDED' AND state IS NOT 'ERROR' AND state IS NOT 'WARNING' AND
-    state IS NOT 'EXPIRED' AND state IS NOT 'FINISHED' AND state IS NOT 'VALIDATION_FAILED') STORED,
+    state IS NOT 'EXPIRED' AND state IS NOT 'FINISHED' AND state IS NOT 'VALIDATION_FAILED') VIRTUAL,
   -- A row with a name that nobody knows can come from a newer version or from a slip by
   -- hand. The check refuses it. Where it got in all the same it counts as live.
   readable   INTEGER NOT NULL AS (
@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS requests (
       state IS 'PENDING_VALIDATION' OR state IS 'SCHEDULE_ENDED' OR state IS 'ERROR_AUTO_RETRY' OR
       state IS 'ERROR_MANUAL_RECOVERY') AND
     (outcome IS NULL OR state IS 'CANCELLING' AND
-      (outcome IS 'CANCELLED' OR outcome IS 'SUCCEEDED' OR outcome IS 'ERROR' OR outcome IS 'WARNING'))) STORED,
+      (outcome IS 'CANCELLED' OR outcome IS 'SUCCEEDED' OR outcome IS 'ERROR' OR outcome IS 'WARNING'))) VIRTUAL,
   CHECK (readable)
 ) STRICT;
 
@@ -45,8 +45,7 @@ CREATE INDEX IF NOT EXISTS requests_children ON requests (parent, id);
 CREATE INDEX IF NOT EXISTS requests_live ON requests (parent, id) WHERE live;
 
 -- What Resume goes through: nearly nothing, nearly always.
-CREATE INDEX IF NOT EXISTS requests_cancelling ON requests (id)
-WHERE state IS 'CANCELLING' OR live AND NOT readable;
+CREATE INDEX IF NOT EXISTS requests_cancelling ON requests (id) WHERE state = 'CANCELLING';
 
 -- Why requests were changed: one row for all the changes of one transaction. An id that
 -- came again after a clean-up would give old changes a new cause.

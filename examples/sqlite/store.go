@@ -40,6 +40,7 @@ type Store struct {
 
 var (
 	_ cancel.ChildCanceller   = (*Store)(nil)
+	_ cancel.ParentEnder      = (*Store)(nil)
 	_ cancel.CancellingLister = (*Store)(nil)
 	_ cancel.CauseReader      = (*Store)(nil)
 )

@@ -87,7 +87,7 @@ func TestAudit(t *testing.T) {
 	if _, err := c.Cancel(t.Context(), cancel.Order{ID: 1, Actor: "ann", Reason: "wrong ledger"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.CheckIn(t.Context(), 3); err != nil {
+	if _, err := c.CheckIn(t.Context(), cancel.Order{ID: 3}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Acknowledge(t.Context(), cancel.Order{ID: 3, Actor: "worker 7"}, lifecycle.StateSucceeded); err != nil {
@@ -188,6 +188,7 @@ func tree(parents, children int) []lifecycle.Request {
 func TestSchedulerBesideCancel(t *testing.T) {
 	t.Parallel()
 	s := open(t)
+	c := cancel.New(s, nil)
 	submitted, started := 0, 0
 	for round := range lifecycle.ID(20) {
 		root := 100 * (round + 1)
@@ -204,7 +205,7 @@ func TestSchedulerBesideCancel(t *testing.T) {
 				}
 				if err == nil {
 					submitted++
-					_, err = s.Fire(t.Context(), child, lifecycle.TriggerStart)
+					_, err = c.Transition(t.Context(), cancel.Order{ID: child}, lifecycle.TriggerStart)
 				}
 				if err == nil {
 					started++
@@ -214,7 +215,7 @@ func TestSchedulerBesideCancel(t *testing.T) {
 			}
 		})
 		<-ready
-		if _, err := cancel.New(s, nil).Cancel(t.Context(), cancel.Order{ID: root}); err != nil {
+		if _, err := c.Cancel(t.Context(), cancel.Order{ID: root}); err != nil {
 			t.Error(err)
 		}
 		group.Wait()
