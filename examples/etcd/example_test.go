@@ -43,14 +43,14 @@ func Example() {
 			log.Fatal(err)
 		}
 	}
+	canceller := cancel.New(store, nil)
 	for _, t := range []lifecycle.Trigger{lifecycle.TriggerDispatch, lifecycle.TriggerStart} {
-		if _, err := store.Fire(ctx, 2, t); err != nil {
+		if _, err := canceller.Transition(ctx, cancel.Order{ID: 2}, t); err != nil {
 			log.Fatal(err)
 		}
 	}
 
 	// Somebody cancels it.
-	canceller := cancel.New(store, nil)
 	result, err := canceller.Cancel(ctx, cancel.Order{ID: 1, Actor: "ann", Reason: "wrong ledger"})
 	if err != nil {
 		log.Fatal(err)
@@ -83,25 +83,29 @@ func ExampleWatcher() {
 	}
 	defer client.Close()
 	store := etcd.New(client, "/scheduler/watched/")
-	if err := store.Insert(ctx, lifecycle.Request{ID: 7, Kind: lifecycle.KindSingleton, State: lifecycle.StateRunning}); err != nil {
+	if err := store.Submit(ctx, lifecycle.Request{ID: 7, Kind: lifecycle.KindSingleton, State: lifecycle.StateReady}); err != nil {
 		log.Fatal(err)
 	}
 
 	// The process that runs work: one Watcher for all of it.
+	canceller := cancel.New(store, nil)
 	var workers cancel.Workers
 	watcher := etcd.Watcher{Store: store}
 	watching := make(chan error)
-	go func() { watching <- watcher.Run(ctx, &workers) }()
+	go func() { watching <- watcher.Run(ctx, canceller, &workers) }()
 
-	canceller := cancel.New(store, nil)
+	started, err := canceller.Transition(ctx, cancel.Order{ID: 7}, lifecycle.TriggerStart)
+	if err != nil {
+		log.Fatal(err)
+	}
 	running := make(chan struct{})
 	done := make(chan error)
 	go func() {
-		done <- workers.Run(ctx, canceller, 7, func(ctx context.Context) error {
+		done <- workers.Run(ctx, canceller, started, func(ctx context.Context) error {
 			close(running)
 			<-ctx.Done() // work that looks at its context
 			return context.Cause(ctx)
-		})
+		}, nil)
 	}()
 
 	// Another process, which knows nothing of the first.
