@@ -1,8 +1,8 @@
 // Package sqlite keeps the requests of a scheduler in one SQLite file: durable,
 // without a server, for one machine.
 //
-// A [Store] is a [cancel.Repository] with all capabilities. Any number of processes
-// may open the same file; one at a time writes.
+// A [Store] is a [cancel.Repository] with all capabilities. The processes of one machine
+// may share the file; one at a time writes.
 package sqlite
 
 import (
@@ -49,7 +49,8 @@ var (
 // would not be faster.
 const maxReaders = 8
 
-// Open opens the file, and creates it and its tables where they are not there.
+// Open opens the file of that path, and creates it and its tables where they are not
+// there. Its errors name the file.
 func Open(ctx context.Context, path string) (*Store, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
