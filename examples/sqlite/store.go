@@ -39,6 +39,8 @@ type Store struct {
 }
 
 var (
+	_ cancel.TreeCanceller    = (*Store)(nil)
+	_ cancel.Settler          = (*Store)(nil)
 	_ cancel.ChildCanceller   = (*Store)(nil)
 	_ cancel.ParentEnder      = (*Store)(nil)
 	_ cancel.CancellingLister = (*Store)(nil)
@@ -129,6 +131,15 @@ func (s *Store) write(ctx context.Context, do func(*sql.Tx) error) error {
 		return failed(ctx, err)
 	}
 	return failed(ctx, tx.Commit())
+}
+
+// count returns how many rows a statement wrote.
+func count(result sql.Result, err error) (int, error) {
+	if err != nil {
+		return 0, err
+	}
+	n, err := result.RowsAffected()
+	return int(n), err
 }
 
 // failed names the package in err. It adds the error of a ctx that is done, because the
