@@ -49,7 +49,11 @@ func TestCancelTree(t *testing.T) {
 		var changes [2][]cancel.Change
 		for i, s := range stores {
 			asked := map[lifecycle.ID]bool{1: true}
-			for from := []cancel.Cursor{{Parent: 1}}; len(from) > 0; {
+			calls := 0
+			for from := []cancel.Cursor{{Parent: 1}}; len(from) > 0; calls++ {
+				if calls > 2*len(requests) {
+					t.Fatalf("%d calls for %d requests, and still %v are left", calls, len(requests), from)
+				}
 				page, err := s.CancelTree(t.Context(), cancel.TreeCancel{From: from, Limit: limit, Cause: someCause, All: true})
 				if err != nil || len(page.Changes) > limit || page.Cancelled != 0 {
 					t.Fatalf("CancelTree = %+v, %v, the limit is %d", page, err, limit)
