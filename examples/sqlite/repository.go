@@ -64,7 +64,7 @@ func childrenOf(columns string, states lifecycle.StateSet) string {
 func childrenArgs(q cancel.ChildQuery) ([]any, error) {
 	first, found := slices.BinarySearch(q.Parents, q.After.Parent)
 	after := q.After
-	if found {
+	if found && after.ID > 0 { // not at its very beginning
 		first++
 	} else {
 		after.Parent = -1 // nobody's

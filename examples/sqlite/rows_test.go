@@ -152,6 +152,36 @@ func unreadable(t *testing.T, s *sqlite.Store, repo cancel.Repository, cancellin
 	}
 }
 
+// An id that no request can have gets in past the checks only. It is cancelled or reported.
+func TestNegativeID(t *testing.T) {
+	t.Parallel()
+	for _, plain := range []bool{false, true} {
+		path := filepath.Join(t.TempDir(), "requests.db")
+		s := openFile(t, path, request(1, 0, lifecycle.KindParent, lifecycle.StateRunning), request(5, 1, lifecycle.KindChild, lifecycle.StateWait))
+		db := database(t, path)
+		if _, err := db.ExecContext(t.Context(), "PRAGMA ignore_check_constraints = ON; UPDATE requests SET id = -5 WHERE id = 5"); err != nil {
+			t.Fatal(err)
+		}
+		var repo cancel.Repository = s
+		if plain {
+			repo = canceltest.Plain(s)
+		}
+		_, err := cancel.New(repo, nil).Cancel(t.Context(), cancel.Order{ID: 1})
+		var live bool
+		if err := db.QueryRowContext(t.Context(), "SELECT live FROM requests WHERE id = -5").Scan(&live); err != nil {
+			t.Fatal(err)
+		}
+		want := lifecycle.StateCancelled
+		if live {
+			want = lifecycle.StateCancelling
+			if err == nil || !strings.Contains(err.Error(), "request -5") {
+				t.Errorf("Cancel, plain %v = %v, and request -5 is live, want an error that names it", plain, err)
+			}
+		}
+		checkStates(t, s, map[lifecycle.ID]lifecycle.State{1: want})
+	}
+}
+
 // What has ended keeps nobody waiting, even if its kind is unknown.
 func TestUnreadableThatHasEnded(t *testing.T) {
 	t.Parallel()
