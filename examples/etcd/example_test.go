@@ -34,44 +34,49 @@ func Example() {
 	store := etcd.New(client, "/scheduler/requests/")
 
 	// The scheduler submits a job set with two steps, and starts one of them.
+	set, err := store.NewIDs(ctx, 3)
+	if err != nil {
+		log.Fatal(err)
+	}
 	for _, r := range []lifecycle.Request{
-		{ID: 1, Kind: lifecycle.KindParent, State: lifecycle.StateWait},
-		{ID: 2, Parent: 1, Kind: lifecycle.KindChild, State: lifecycle.StateWait},
-		{ID: 3, Parent: 1, Kind: lifecycle.KindChild, State: lifecycle.StateWait},
+		{ID: set, Kind: lifecycle.KindParent, State: lifecycle.StateWait},
+		{ID: set + 1, Parent: set, Kind: lifecycle.KindChild, State: lifecycle.StateReady},
+		{ID: set + 2, Parent: set, Kind: lifecycle.KindChild, State: lifecycle.StateWait},
 	} {
 		if err := store.Submit(ctx, r); err != nil {
 			log.Fatal(err)
 		}
 	}
-	for _, t := range []lifecycle.Trigger{lifecycle.TriggerDispatch, lifecycle.TriggerStart} {
-		if _, err := store.Fire(ctx, 2, t); err != nil {
-			log.Fatal(err)
-		}
+	canceller := cancel.New(store, nil)
+	step, err := canceller.Transition(ctx, cancel.Order{ID: set + 1}, lifecycle.TriggerStart)
+	if err != nil {
+		log.Fatal(err)
 	}
+	fmt.Println("step", step.State)
 
 	// Somebody cancels it.
-	canceller := cancel.New(store, nil)
-	result, err := canceller.Cancel(ctx, cancel.Order{ID: 1, Actor: "ann", Reason: "wrong ledger"})
+	result, err := canceller.Cancel(ctx, cancel.Order{ID: set, Actor: "ann", Reason: "wrong ledger"})
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(result.Counts)
+	fmt.Println("cancel:", result.Counts)
 
 	// No child slips in.
-	err = store.Submit(ctx, lifecycle.Request{ID: 4, Parent: 1, Kind: lifecycle.KindChild, State: lifecycle.StateWait})
-	fmt.Println(esserrors.CodeOf(err))
+	err = store.Submit(ctx, lifecycle.Request{ID: set + 3, Parent: set, Kind: lifecycle.KindChild, State: lifecycle.StateWait})
+	fmt.Println("submit:", esserrors.CodeOf(err))
 
 	// The work that runs has the last word.
-	result, err = canceller.Acknowledge(ctx, cancel.Order{ID: 2}, lifecycle.StateCancelled)
+	result, err = canceller.Acknowledge(ctx, cancel.Order{ID: set + 1}, lifecycle.StateCancelled)
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(result.Counts)
+	fmt.Println("acknowledge:", result.Counts)
 
 	// Output:
-	// 1 cancelled, 2 cancelling
-	// unsupported state
-	// 2 settled
+	// step RUNNING
+	// cancel: 1 cancelled, 2 cancelling
+	// submit: unsupported state
+	// acknowledge: 2 settled
 }
 
 // A process runs work; another one cancels it.
@@ -83,25 +88,29 @@ func ExampleWatcher() {
 	}
 	defer client.Close()
 	store := etcd.New(client, "/scheduler/watched/")
-	if err := store.Insert(ctx, lifecycle.Request{ID: 7, Kind: lifecycle.KindSingleton, State: lifecycle.StateRunning}); err != nil {
+	if err := store.Submit(ctx, lifecycle.Request{ID: 7, Kind: lifecycle.KindSingleton, State: lifecycle.StateReady}); err != nil {
 		log.Fatal(err)
 	}
 
 	// The process that runs work: one Watcher for all of it.
+	canceller := cancel.New(store, nil)
 	var workers cancel.Workers
 	watcher := etcd.Watcher{Store: store}
 	watching := make(chan error)
-	go func() { watching <- watcher.Run(ctx, &workers) }()
+	go func() { watching <- watcher.Run(ctx, canceller, &workers) }()
 
-	canceller := cancel.New(store, nil)
+	started, err := canceller.Transition(ctx, cancel.Order{ID: 7}, lifecycle.TriggerStart)
+	if err != nil {
+		log.Fatal(err)
+	}
 	running := make(chan struct{})
 	done := make(chan error)
 	go func() {
-		done <- workers.Run(ctx, canceller, 7, func(ctx context.Context) error {
+		done <- workers.Run(ctx, canceller, started, func(ctx context.Context) error {
 			close(running)
 			<-ctx.Done() // work that looks at its context
 			return context.Cause(ctx)
-		})
+		}, nil)
 	}()
 
 	// Another process, which knows nothing of the first.

@@ -125,7 +125,7 @@ func schedule(ctx context.Context, s *etcd.Store, requests []lifecycle.Request, 
 			if r.State != lifecycle.StateReady || ctx.Err() != nil {
 				continue
 			}
-			now, err := s.Fire(ctx, r.ID, lifecycle.TriggerStart)
+			now, err := c.Transition(ctx, cancel.Order{ID: r.ID}, lifecycle.TriggerStart)
 			if err == nil {
 				l.add(now.ID, now.State)
 			}
@@ -243,7 +243,7 @@ func TestMinority(t *testing.T) {
 		if _, err := minority.Get(t.Context(), 1); err != nil {
 			t.Fatal(err)
 		}
-		var workers told
+		var workers cancel.Workers
 		troubles := watch(t, minority, &workers)
 
 		// Who speaks to the member that is cut off waits; that ends with the process.
@@ -308,10 +308,14 @@ func TestMinority(t *testing.T) {
 		if r, err := minority.Get(t.Context(), id); err != nil || r.State != now.State {
 			t.Errorf("after that Get(%d) = %v, %v, want %v", id, r.State, err, now.State)
 		}
-		if err := majority.Insert(t.Context(), request(9999, 0, lifecycle.KindSingleton, lifecycle.StateCancelling)); err != nil {
+		if err := majority.Insert(t.Context(), request(9999, 0, lifecycle.KindSingleton, lifecycle.StateRunning)); err != nil {
 			t.Fatal(err)
 		}
-		workers.of(t, 9999, 1) // the watcher has recovered
+		late := run(t, majority, &workers, 9999)
+		if _, err := cancel.New(majority, nil).Cancel(t.Context(), cancel.Order{ID: 9999}); err != nil {
+			t.Fatal(err)
+		}
+		late.cause(t) // the watcher has recovered
 	}
 	t.Logf("the leader, and then another member, was cut off in the middle of a cascade: %d calls failed, %d requests were left to cancel in all; "+
 		"%d answers of the store had come and none was lost; %d calls to the minority were refused, none gave an old answer",

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -23,9 +22,9 @@ func (s *Store) Get(ctx context.Context, id lifecycle.ID) (lifecycle.Request, er
 
 // get reads one request: where it is, and then what it is.
 func (s *Store) get(ctx context.Context, id lifecycle.ID) (record, error) {
-	parent, err := s.parent(ctx, id)
-	if err != nil {
-		return record{}, err
+	parent, known, err := s.parent(ctx, id)
+	if err != nil || !known {
+		return record{Request: lifecycle.Request{ID: id}}, err
 	}
 	// One transaction, or the request could move in between and be in neither place.
 	resp, err := s.client.Txn(ctx).Then(
@@ -35,13 +34,9 @@ func (s *Store) get(ctx context.Context, id lifecycle.ID) (record, error) {
 	if err != nil {
 		return record{}, fmt.Errorf("etcd: get request %d: %w", id, err)
 	}
-	for _, r := range resp.Responses {
-		if kvs := r.GetResponseRange().Kvs; len(kvs) > 0 {
-			rec, err := decode(kvs[0])
-			if err != nil {
-				return record{}, fmt.Errorf("etcd: get request %d: %w", id, err)
-			}
-			return rec, nil
+	for i, in := range []space{live, ended} {
+		if kvs := resp.Responses[i].GetResponseRange().Kvs; len(kvs) > 0 {
+			return decode(kvs[0], in, parent, id), nil
 		}
 	}
 	return record{}, fmt.Errorf("etcd: request %d: %w", id, cancel.ErrNotFound)
@@ -49,39 +44,31 @@ func (s *Store) get(ctx context.Context, id lifecycle.ID) (record, error) {
 
 // parent reads the parent of a request. It never changes, so that the next member may
 // answer from what it knows, without asking the others; only that there is none has to
-// be asked of all.
-func (s *Store) parent(ctx context.Context, id lifecycle.ID) (lifecycle.ID, error) {
+// be asked of all. It is not known if what stands there is no id.
+func (s *Store) parent(ctx context.Context, id lifecycle.ID) (parent lifecycle.ID, known bool, err error) {
 	for _, options := range [][]clientv3.OpOption{{clientv3.WithSerializable()}, nil} {
 		resp, err := s.client.Get(ctx, s.key(at, id), options...)
 		if err != nil {
-			return 0, fmt.Errorf("etcd: get request %d: %w", id, err)
+			return 0, false, fmt.Errorf("etcd: get request %d: %w", id, err)
 		}
 		if len(resp.Kvs) > 0 {
-			parent, err := strconv.ParseInt(string(resp.Kvs[0].Value), 10, 64)
-			if err != nil {
-				return 0, fmt.Errorf("etcd: get request %d: %w", id, err)
-			}
-			return lifecycle.ID(parent), nil
+			parent, known = parseID(string(resp.Kvs[0].Value))
+			return parent, known, nil
 		}
 	}
-	return 0, fmt.Errorf("etcd: request %d: %w", id, cancel.ErrNotFound)
+	return 0, false, fmt.Errorf("etcd: request %d: %w", id, cancel.ErrNotFound)
 }
 
 // Children implements [cancel.Repository]. It reads the ranges of several parents in
 // one transaction: of as many as are likely to fill the page, going by those it has
 // read so far, and of the first alone. It reads on until it has found something, because
 // only an empty page is the last, and goes on to fill the page, because etcd is not
-// asked for states.
+// asked for states. It fails where nothing but a key that is not that of a request is left
+// below a parent: nobody knows what that is, and so whether the parent may end.
 func (s *Store) Children(ctx context.Context, q cancel.ChildQuery) ([]lifecycle.Request, error) {
-	var spaces []space
-	if q.States&lifecycle.Live != 0 {
-		spaces = append(spaces, live)
-	}
+	spaces := []space{live} // in any case, for what cannot be read
 	if q.States&lifecycle.Terminal != 0 {
 		spaces = append(spaces, ended)
-	}
-	if len(spaces) == 0 {
-		return nil, nil
 	}
 	page := make([]lifecycle.Request, 0, q.Limit)
 	first, _ := slices.BinarySearch(q.Parents, q.After.Parent)
@@ -95,13 +82,13 @@ func (s *Store) Children(ctx context.Context, q cancel.ChildQuery) ([]lifecycle.
 		rest := parents[0] == q.After.Parent // of a parent says nothing about the next ones
 		var ops []clientv3.Op
 		for _, parent := range group {
-			after := lifecycle.ID(0)
-			if parent == q.After.Parent {
-				after = q.After.ID
-			}
 			for _, in := range spaces {
-				ops = append(ops, clientv3.OpGet(s.key(in, parent, after)+"\x00",
-					clientv3.WithRange(clientv3.GetPrefixRangeEnd(s.key(in, parent))), clientv3.WithLimit(int64(limit))))
+				all := s.key(in, parent)
+				from := all
+				if parent == q.After.Parent && q.After.ID > 0 {
+					from = s.key(in, parent, q.After.ID) + "\x00"
+				}
+				ops = append(ops, clientv3.OpGet(from, clientv3.WithRange(clientv3.GetPrefixRangeEnd(all)), clientv3.WithLimit(int64(limit))))
 			}
 		}
 		resp, err := s.client.Txn(ctx).Then(ops...).Commit()
@@ -109,12 +96,15 @@ func (s *Store) Children(ctx context.Context, q cancel.ChildQuery) ([]lifecycle.
 			return nil, fmt.Errorf("etcd: children: %w", err)
 		}
 		for answers := range slices.Chunk(resp.Responses, len(spaces)) {
-			children, end, err := merge(answers)
+			children, end, err := s.merge(answers, spaces, parents[0])
+			if err != nil && len(page) > 0 {
+				return page, nil // and the next call fails
+			}
 			if err != nil {
 				return nil, fmt.Errorf("etcd: children: %w", err)
 			}
 			for _, r := range children {
-				if q.States.Has(r.State) && len(page) < q.Limit {
+				if (q.States.Has(r.State) || r.State == 0) && len(page) < q.Limit {
 					page = append(page, r)
 				}
 			}
@@ -141,21 +131,24 @@ func (s *Store) Children(ctx context.Context, q cancel.ChildQuery) ([]lifecycle.
 	return page, nil
 }
 
-// merge returns the children of one parent, ordered by ID, that were read from one or
-// more spaces, and up to which id these are all.
-func merge(answers []*etcdserverpb.ResponseOp) (children []lifecycle.Request, end lifecycle.ID, err error) {
+// merge returns the children of one parent, ordered by ID, that were read from spaces,
+// and up to which id these are all.
+func (s *Store) merge(answers []*etcdserverpb.ResponseOp, spaces []space, parent lifecycle.ID) (children []lifecycle.Request, end lifecycle.ID, err error) {
 	end = math.MaxInt64
-	for _, answer := range answers {
-		kvs := answer.GetResponseRange().Kvs
-		for _, kv := range kvs {
-			rec, err := decode(kv)
-			if err != nil {
-				return nil, 0, err
+	for i, answer := range answers {
+		prefix := s.key(spaces[i], parent) + "/"
+		last := lifecycle.ID(0)
+		for _, kv := range answer.GetResponseRange().Kvs {
+			id, notOne := idOf(kv, prefix)
+			if notOne != nil {
+				err = notOne
+				continue
 			}
-			children = append(children, rec.Request)
+			last = id
+			children = append(children, decode(kv, spaces[i], parent, id).Request)
 		}
 		if answer.GetResponseRange().More {
-			end = min(end, children[len(children)-1].ID)
+			end = min(end, last)
 		}
 	}
 	if len(answers) > 1 {
@@ -164,7 +157,10 @@ func merge(answers []*etcdserverpb.ResponseOp) (children []lifecycle.Request, en
 	for len(children) > 0 && children[len(children)-1].ID > end {
 		children = children[:len(children)-1]
 	}
-	return children, end, nil
+	if len(children) > 0 {
+		err = nil // for the next call, or whoever looks whether one is live
+	}
+	return children, end, err
 }
 
 // Apply implements [cancel.Repository].
@@ -208,15 +204,7 @@ func (s *Store) applyBatch(ctx context.Context, changes []cancel.Change, olds []
 	nested := make([]clientv3.Op, 0, len(todo))
 	size := 0
 	for _, i := range todo {
-		rec := record{Request: changes[i].New(), Cause: olds[i].Cause}
-		if rec.Cause == (cancel.Cause{}) {
-			rec.Cause = changes[i].Cause
-		}
-		condition, err := s.unchanged(olds[i])
-		if err != nil {
-			return 0, err
-		}
-		ops, bytes, err := s.put(olds[i], rec)
+		condition, ops, bytes, err := s.change(olds[i], changes[i])
 		if err != nil {
 			return 0, err
 		}
@@ -235,11 +223,23 @@ func (s *Store) applyBatch(ctx context.Context, changes []cancel.Change, olds []
 	return len(nested), nil
 }
 
+// change returns the condition of a change of old, what it writes, and the size of that.
+func (s *Store) change(old record, ch cancel.Change) (condition clientv3.Cmp, writes []clientv3.Op, size int, err error) {
+	rec := record{Request: ch.New(), Cause: old.Cause}
+	if ch.Trigger == lifecycle.TriggerCancel && rec.Cause == (cancel.Cause{}) {
+		rec.Cause = ch.Cause
+	}
+	if condition, err = s.unchanged(old); err == nil {
+		writes, size, err = s.put(old, rec)
+	}
+	return condition, writes, size, err
+}
+
 // olds returns the records that the changes begin with, or zero ones for changes that
 // begin with something else than what is stored. Mostly it knows them already: a request
-// that is not CANCELLING has not been changed before and has no cause. The others it has
-// to read, for the cause of the first change, and for the version where Old has none
-// because package cancel wrote it.
+// that is live and not CANCELLING has not been cancelled before and has no cause. The
+// others it has to read, for the cause, and for the version where Old has none because
+// package cancel wrote it.
 func (s *Store) olds(ctx context.Context, changes []cancel.Change) ([]record, error) {
 	olds := make([]record, len(changes))
 	var unknown []int
@@ -261,12 +261,9 @@ func (s *Store) olds(ctx context.Context, changes []cancel.Change) ([]record, er
 			return err
 		}
 		for j, i := range parts[n] {
+			old := changes[i].Old
 			for _, kv := range resp.Responses[j].GetResponseRange().Kvs {
-				rec, err := decode(kv)
-				if err != nil {
-					return err
-				}
-				if is(rec.Request, changes[i].Old) {
+				if rec := decode(kv, spaceOf(old.State), old.Parent, old.ID); is(rec.Request, old) {
 					olds[i] = rec
 				}
 			}
@@ -276,10 +273,10 @@ func (s *Store) olds(ctx context.Context, changes []cancel.Change) ([]record, er
 	return olds, err
 }
 
-// is reports whether r is still as old says.
+// is reports whether r is still as old says. Nobody can tell of one that cannot be read.
 func is(r, old lifecycle.Request) bool {
 	if old.Version != "" {
-		return r.Version == old.Version
+		return r.State != 0 && r.Version == old.Version
 	}
-	return r.State == old.State && r.Outcome == old.Outcome && r.CheckedIn.Equal(old.CheckedIn)
+	return r.State != 0 && r.State == old.State && r.Outcome == old.Outcome && r.CheckedIn.Equal(old.CheckedIn) && r.Attempt == old.Attempt
 }

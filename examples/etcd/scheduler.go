@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -17,10 +18,11 @@ import (
 // submits new work calls [Store.Submit]. It fails at ids that are taken; after an error
 // some of the requests may have been stored.
 func (s *Store) Insert(ctx context.Context, requests ...lifecycle.Request) error {
-	parts := slices.Collect(slices.Chunk(requests, maxOps/maxPut))
+	parts := slices.Collect(slices.Chunk(requests, (maxOps-maxRaise)/maxPut))
 	return inParallel(ctx, len(parts), func(ctx context.Context, n int) error {
 		var conditions []clientv3.Cmp
 		var writes []clientv3.Op
+		var largest lifecycle.ID
 		for _, r := range parts[n] {
 			if err := r.Validate(); err != nil {
 				return err
@@ -31,8 +33,9 @@ func (s *Store) Insert(ctx context.Context, requests ...lifecycle.Request) error
 			}
 			conditions = append(conditions, s.free(r.ID))
 			writes = append(writes, ops...)
+			largest = max(largest, r.ID)
 		}
-		resp, err := s.client.Txn(ctx).If(conditions...).Then(writes...).Commit()
+		resp, err := s.client.Txn(ctx).If(conditions...).Then(append(writes, s.raise(largest))...).Commit()
 		if err != nil {
 			return fmt.Errorf("etcd: insert: %w", err)
 		}
@@ -48,8 +51,55 @@ func (s *Store) free(id lifecycle.ID) clientv3.Cmp {
 	return clientv3.Compare(clientv3.CreateRevision(s.key(at, id)), "=", 0)
 }
 
+// last is the key of the largest id so far.
+func (s *Store) last() string { return s.prefix + "last" }
+
+// maxRaise is how many operations more a transaction has to have room for that raises.
+const maxRaise = 3
+
+// raise is the operation that makes id the largest so far, if it is.
+func (s *Store) raise(id lifecycle.ID) clientv3.Op {
+	set := []clientv3.Op{clientv3.OpPut(s.last(), string(appendID(nil, id)))}
+	// A key that is not there has no value that could be compared.
+	first := clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(s.last()), "=", 0)}, set, nil)
+	return clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.Value(s.last()), "<", string(appendID(nil, id)))}, set, []clientv3.Op{first})
+}
+
+// NewIDs returns the first of n ids, in a row, that no request has or ever had, nor
+// will have unless it is submitted or inserted with one of them. An id whose request is
+// deleted does not come again: who kept it must not meet another request.
+func (s *Store) NewIDs(ctx context.Context, n int) (first lifecycle.ID, err error) {
+	for {
+		resp, err := s.client.Get(ctx, s.last())
+		if err != nil {
+			return 0, fmt.Errorf("etcd: new ids: %w", err)
+		}
+		var last lifecycle.ID
+		var revision int64
+		for _, kv := range resp.Kvs {
+			var ok bool
+			if last, ok = parseID(string(kv.Value)); !ok {
+				return 0, fmt.Errorf("etcd: new ids: key %q has %q, which is no id", kv.Key, kv.Value)
+			}
+			revision = kv.ModRevision
+		}
+		if n <= 0 || last > math.MaxInt64-lifecycle.ID(n) {
+			return 0, fmt.Errorf("etcd: there are no %d new ids after %d", n, last)
+		}
+		txn, err := s.client.Txn(ctx).
+			If(clientv3.Compare(clientv3.ModRevision(s.last()), "=", revision)).
+			Then(clientv3.OpPut(s.last(), string(appendID(nil, last+lifecycle.ID(n))))).Commit()
+		if err != nil {
+			return 0, fmt.Errorf("etcd: new ids: %w", err)
+		}
+		if txn.Succeeded { // or somebody else has got some
+			return last + 1, nil
+		}
+	}
+}
+
 // Submit stores a new request, if its parent, should it have one, admits a child at this
-// moment: see [lifecycle.AdmitsChildren]. The error has
+// moment: see [lifecycle.Admit]. The error has
 // [esserrors.CodeUnsupportedState] if the parent does not, [esserrors.CodeNotFound] if
 // there is none, and [esserrors.CodeConflict] if others kept changing it.
 func (s *Store) Submit(ctx context.Context, r lifecycle.Request) error {
@@ -60,17 +110,19 @@ func (s *Store) Submit(ctx context.Context, r lifecycle.Request) error {
 	if err != nil {
 		return fmt.Errorf("etcd: submit: %w", err)
 	}
+	writes = append(writes, s.raise(r.ID))
 	for range maxAttempts {
 		conditions := []clientv3.Cmp{s.free(r.ID)}
 		if r.Parent != 0 {
 			p, err := s.get(ctx, r.Parent)
-			switch {
-			case errors.Is(err, cancel.ErrNotFound):
+			if errors.Is(err, cancel.ErrNotFound) {
 				return esserrors.NotFound("submit", int64(r.Parent), err)
-			case err != nil:
+			}
+			if err == nil {
+				err = lifecycle.Admit(p.Request)
+			}
+			if err != nil {
 				return err
-			case !lifecycle.AdmitsChildren(p.Kind, p.State):
-				return esserrors.UnsupportedState("submit", int64(p.ID), p.Kind.String(), p.State.String())
 			}
 			// What makes this atomic: the child is stored only if its parent is still
 			// what has just been read. A cancel that fences the parent changes it.
@@ -91,55 +143,4 @@ func (s *Store) Submit(ctx context.Context, r lifecycle.Request) error {
 		}
 	}
 	return esserrors.Conflict("submit", int64(r.Parent), "Others kept changing the parent.", nil)
-}
-
-// Fire makes a transition of the scheduler's own, such as the start of a request, by the
-// rules of package lifecycle. It returns the request as it is then.
-//
-// The error has [esserrors.CodeUnsupportedState] if no rule permits the transition,
-// [esserrors.CodeConflict] if it would end a request that has a live child or if others
-// kept changing the request, or [esserrors.CodeNotFound]. The triggers of a cancel are
-// more than a change of one state: for them there is [cancel.Canceller].
-func (s *Store) Fire(ctx context.Context, id lifecycle.ID, t lifecycle.Trigger) (lifecycle.Request, error) {
-	for range maxAttempts {
-		old, err := s.get(ctx, id)
-		if errors.Is(err, cancel.ErrNotFound) {
-			return lifecycle.Request{}, esserrors.NotFound(t.String(), int64(id), err)
-		}
-		if err != nil {
-			return lifecycle.Request{}, err
-		}
-		to, ok := lifecycle.Next(old.Kind, old.State, t)
-		if !ok || old.State == lifecycle.StateCancelling || to == lifecycle.StateCancelling || t == lifecycle.TriggerCancel {
-			return lifecycle.Request{}, esserrors.UnsupportedState(t.String(), int64(id), old.Kind.String(), old.State.String())
-		}
-		rec := old
-		rec.State = to
-		writes, _, err := s.put(old, rec)
-		if err != nil {
-			return lifecycle.Request{}, fmt.Errorf("etcd: %v: %w", t, err)
-		}
-		unchanged, err := s.unchanged(old)
-		if err != nil {
-			return lifecycle.Request{}, fmt.Errorf("etcd: %v: %w", t, err)
-		}
-		conditions := []clientv3.Cmp{unchanged}
-		children := clientv3.OpGet(s.key(live, id), clientv3.WithPrefix(), clientv3.WithCountOnly())
-		if lifecycle.Terminal.Has(to) {
-			// A parent ends after its children. Of keys that are not there etcd says
-			// that they were created at revision 0, of all others it does not.
-			conditions = append(conditions, clientv3.Compare(clientv3.CreateRevision(s.key(live, id)), "=", 0).WithPrefix())
-		}
-		resp, err := s.client.Txn(ctx).If(conditions...).Then(writes...).Else(children).Commit()
-		switch {
-		case err != nil:
-			return lifecycle.Request{}, fmt.Errorf("etcd: %v: %w", t, err)
-		case resp.Succeeded:
-			rec.Version = fmt.Sprint(resp.Header.Revision)
-			return rec.Request, nil
-		case lifecycle.Terminal.Has(to) && resp.Responses[0].GetResponseRange().Count > 0:
-			return lifecycle.Request{}, esserrors.Conflict(t.String(), int64(id), "The request has a live child.", nil)
-		}
-	}
-	return lifecycle.Request{}, esserrors.Conflict(t.String(), int64(id), "Others kept changing the request.", nil)
 }

@@ -1,8 +1,8 @@
 // Package etcd keeps the requests of a scheduler in an etcd cluster: for when one
 // machine is not enough.
 //
-// A [Store] is a [cancel.Repository] that can also list what is CANCELLING and tell
-// causes. A [Watcher] carries a cancel to the workers of every process.
+// A [Store] is a [cancel.Repository] that can also end parents, list what is CANCELLING
+// and tell causes. A [Watcher] carries a cancel to the workers of every process.
 //
 // # Keys
 //
@@ -11,13 +11,19 @@
 //	at/<id>                the id of its parent, which never changes
 //	live/<parent>/<id>     the request, as long as it is live
 //	ended/<parent>/<id>    the request, from then on
-//	cancelling/<id>        the request once more, as long as it is CANCELLING
+//	cancelling/<id>        the id of its parent, as long as it is CANCELLING
+//
+// and last, the largest id so far, so that none is handed out twice.
 //
 // Ids are decimal and of fixed width, so that the order of keys is that of ids. The
 // children of a parent are one range of keys, and a range read brings their values
 // along: a page is one read. What has ended is out of the way: whether a parent has a
 // live child is a question about a range that is empty or not, and etcd can answer it
 // in the condition of a transaction.
+//
+// The value of a request that nobody can read, because it is no JSON, has a name that
+// this version does not know, or is not what its key says, gives a request without a
+// state. What it is the key says: one under live/ counts as live.
 package etcd
 
 import (
@@ -25,6 +31,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -45,8 +52,7 @@ const (
 	// maxInFlight is how many transactions of one call are under way at once. The
 	// server writes what comes together to the disk together.
 	maxInFlight = 8
-	// maxAttempts is how often a transaction of the scheduler is tried when others
-	// change in between what it is based on.
+	// maxAttempts is how often a submission is tried when others change the parent.
 	maxAttempts = 8
 )
 
@@ -60,6 +66,7 @@ type Store struct {
 }
 
 var (
+	_ cancel.ParentEnder      = (*Store)(nil)
 	_ cancel.CancellingLister = (*Store)(nil)
 	_ cancel.CauseReader      = (*Store)(nil)
 )
@@ -90,7 +97,8 @@ func spaceOf(s lifecycle.State) space {
 // digits is the width of the largest id.
 const digits = 19
 
-// key returns the key of the ids in a space.
+// key returns the key of the ids in a space. No request has the key of an id that is not
+// positive.
 func (s *Store) key(in space, ids ...lifecycle.ID) string {
 	b := make([]byte, 0, len(s.prefix)+len(cancelling)+2*(digits+1))
 	b = append(append(b, s.prefix...), in...)
@@ -98,11 +106,31 @@ func (s *Store) key(in space, ids ...lifecycle.ID) string {
 		if i > 0 {
 			b = append(b, '/')
 		}
-		var number [digits]byte
-		n := strconv.AppendInt(number[:0], int64(id), 10)
-		b = append(append(b, "0000000000000000000"[len(n):]...), n...)
+		b = appendID(b, id)
 	}
 	return string(b)
+}
+
+func appendID(b []byte, id lifecycle.ID) []byte {
+	var number [digits + 1]byte // with a sign
+	n := strconv.AppendInt(number[:0], int64(id), 10)
+	return append(append(b, "0000000000000000000"[min(len(n), digits):]...), n...)
+}
+
+// parseID returns the id that appendID has written.
+func parseID(text string) (lifecycle.ID, bool) {
+	n, err := strconv.ParseUint(text, 10, 63)
+	return lifecycle.ID(n), err == nil && len(text) == digits
+}
+
+// idOf returns the id at the end of a key in a range of keys that begin with parent.
+func idOf(kv *mvccpb.KeyValue, parent string) (lifecycle.ID, error) {
+	number, _ := strings.CutPrefix(string(kv.Key), parent)
+	id, ok := parseID(number)
+	if !ok {
+		return 0, fmt.Errorf("key %q is not that of a request", kv.Key)
+	}
+	return id, nil
 }
 
 // keyOf returns where r is.
@@ -111,7 +139,7 @@ func (s *Store) keyOf(r lifecycle.Request) string { return s.key(spaceOf(r.State
 // A record is the value of a key.
 type record struct {
 	lifecycle.Request
-	// Cause is that of the first change.
+	// Cause is that of the cancel.
 	Cause cancel.Cause `json:"cause,omitzero"`
 }
 
@@ -123,13 +151,15 @@ func encode(rec record) (string, error) {
 	return string(b), err
 }
 
-func decode(kv *mvccpb.KeyValue) (record, error) {
+// decode returns the record of a request from its key. One that cannot be read has State 0.
+func decode(kv *mvccpb.KeyValue, in space, parent, id lifecycle.ID) record {
 	var rec record
-	if err := json.Unmarshal(kv.Value, &rec); err != nil {
-		return record{}, fmt.Errorf("key %s: %w", kv.Key, err)
+	err := json.Unmarshal(kv.Value, &rec)
+	if err != nil || rec.ID != id || rec.Parent != parent || rec.Validate() != nil || spaceOf(rec.State) != in {
+		rec = record{Request: lifecycle.Request{ID: id, Parent: parent}}
 	}
 	rec.Version = strconv.FormatInt(kv.ModRevision, 10)
-	return rec, nil
+	return rec
 }
 
 // unchanged is the condition that rec is still as it was read.
@@ -152,15 +182,14 @@ func (s *Store) put(old, rec record) (ops []clientv3.Op, size int, err error) {
 	ops = append(make([]clientv3.Op, 0, maxPut), clientv3.OpPut(key, value))
 	size = len(key) + len(value)
 	if old.ID == 0 {
-		ops = append(ops, clientv3.OpPut(s.key(at, rec.ID), strconv.FormatInt(int64(rec.Parent), 10)))
+		ops = append(ops, clientv3.OpPut(s.key(at, rec.ID), string(appendID(nil, rec.Parent))))
 	} else if was := s.keyOf(old.Request); was != key {
 		ops = append(ops, clientv3.OpDelete(was))
 	}
-	// Both keys are written at one revision, and so have one version.
-	if rec.State == lifecycle.StateCancelling {
-		ops = append(ops, clientv3.OpPut(s.key(cancelling, rec.ID), value))
-		size *= 2
-	} else if old.State == lifecycle.StateCancelling {
+	switch was, is := old.State == lifecycle.StateCancelling, rec.State == lifecycle.StateCancelling; {
+	case is && !was:
+		ops = append(ops, clientv3.OpPut(s.key(cancelling, rec.ID), string(appendID(nil, rec.Parent))))
+	case was && !is:
 		ops = append(ops, clientv3.OpDelete(s.key(cancelling, rec.ID)))
 	}
 	return ops, size, nil

@@ -1,7 +1,6 @@
 package etcd_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -9,8 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-
-	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"example.com/ess/cancel"
 	"example.com/ess/cancel/canceltest"
@@ -21,69 +18,6 @@ import (
 
 func request(id, parent lifecycle.ID, k lifecycle.Kind, s lifecycle.State) lifecycle.Request {
 	return lifecycle.Request{ID: id, Parent: parent, Kind: k, State: s}
-}
-
-func TestSubmit(t *testing.T) {
-	t.Parallel()
-	client := connect(t)
-	for k := range lifecycle.Kinds() {
-		for state := range lifecycle.States() {
-			s := open(t, client, request(1, 0, k, state))
-			err := s.Submit(t.Context(), request(2, 1, lifecycle.KindChild, lifecycle.StateWait))
-			_, getErr := s.Get(t.Context(), 2)
-			if lifecycle.AdmitsChildren(k, state) {
-				if err != nil || getErr != nil {
-					t.Errorf("%v in %v: Submit of a child = %v, Get = %v, want no errors", k, state, err, getErr)
-				}
-			} else if !errors.Is(err, esserrors.CodeUnsupportedState) || !errors.Is(getErr, cancel.ErrNotFound) {
-				t.Errorf("%v in %v: Submit of a child = %v, Get = %v, want both to fail", k, state, err, getErr)
-			}
-		}
-	}
-	s := open(t, client)
-	if err := s.Submit(t.Context(), request(2, 1, lifecycle.KindChild, lifecycle.StateWait)); !errors.Is(err, esserrors.CodeNotFound) {
-		t.Errorf("Submit without the parent = %v, want not found", err)
-	}
-	if err := s.Submit(t.Context(), request(1, 0, lifecycle.KindParent, lifecycle.StateWait)); err != nil {
-		t.Errorf("Submit without a parent = %v", err)
-	}
-	if err := s.Submit(t.Context(), request(1, 0, lifecycle.KindParent, lifecycle.StateHold)); err == nil {
-		t.Error("Submit of an id that is taken returned no error")
-	}
-	if r, err := s.Get(t.Context(), 1); err != nil || r.State != lifecycle.StateWait {
-		t.Errorf("after that Get = %v, %v", r.State, err)
-	}
-}
-
-func TestFire(t *testing.T) {
-	t.Parallel()
-	s := open(t, connect(t),
-		request(1, 0, lifecycle.KindSubrequestParent, lifecycle.StateReady),
-		request(2, 1, lifecycle.KindChild, lifecycle.StateReady),
-		request(3, 0, lifecycle.KindSingleton, lifecycle.StateCancelling))
-	for _, step := range []struct {
-		id      lifecycle.ID
-		trigger lifecycle.Trigger
-		want    lifecycle.State
-		code    esserrors.Code
-	}{
-		{1, lifecycle.TriggerStart, lifecycle.StateRunning, 0},
-		{1, lifecycle.TriggerStart, 0, esserrors.CodeUnsupportedState},
-		{1, lifecycle.TriggerCancel, 0, esserrors.CodeUnsupportedState},
-		{1, lifecycle.TriggerFail, 0, esserrors.CodeConflict}, // its child is live
-		{2, lifecycle.TriggerExpire, lifecycle.StateExpired, 0},
-		{1, lifecycle.TriggerFail, lifecycle.StateError, 0},
-		{3, lifecycle.TriggerSucceed, 0, esserrors.CodeUnsupportedState}, // Acknowledge does that
-		{4, lifecycle.TriggerStart, 0, esserrors.CodeNotFound},
-	} {
-		r, err := s.Fire(t.Context(), step.id, step.trigger)
-		if esserrors.CodeOf(err) != step.code || r.State != step.want {
-			t.Errorf("Fire(%d, %v) = %v, %v, want %v, %v", step.id, step.trigger, r.State, err, step.want, step.code)
-		}
-		if now, err := s.Get(t.Context(), step.id); step.code == 0 && (err != nil || now != r) {
-			t.Errorf("Fire(%d, %v) = %v, then Get = %v, %v", step.id, step.trigger, r, now, err)
-		}
-	}
 }
 
 // Parents without children, with few and with many are read in one transaction or in
@@ -171,89 +105,12 @@ func TestLongReasons(t *testing.T) {
 	checkEnd(t, s)
 }
 
-// An interloper does something between what a call reads and what it writes.
-type interloper struct {
-	clientv3.KV
-	transactions int
-	do           func()
-}
-
-func (kv *interloper) Txn(ctx context.Context) clientv3.Txn {
-	if kv.transactions++; kv.transactions == 2 { // the first has read
-		kv.do()
-	}
-	return kv.KV.Txn(ctx)
-}
-
-func TestBetweenReadAndWrite(t *testing.T) {
-	t.Parallel()
-	cancelRoot := func(ctx context.Context, s *etcd.Store) error {
-		_, err := cancel.New(s, nil).Cancel(ctx, cancel.Order{ID: 1})
-		return err
-	}
-	for _, test := range []struct {
-		name     string
-		call, do func(ctx context.Context, s *etcd.Store) error
-		want     esserrors.Code
-	}{
-		{
-			"Submit, Cancel",
-			func(ctx context.Context, s *etcd.Store) error {
-				return s.Submit(ctx, request(3, 1, lifecycle.KindChild, lifecycle.StateWait))
-			}, cancelRoot, esserrors.CodeUnsupportedState,
-		},
-		{
-			"Fire, Cancel",
-			func(ctx context.Context, s *etcd.Store) error {
-				_, err := s.Fire(ctx, 2, lifecycle.TriggerStart)
-				return err
-			}, cancelRoot, esserrors.CodeUnsupportedState,
-		},
-		{
-			"Fire, Submit",
-			func(ctx context.Context, s *etcd.Store) error {
-				_, err := s.Fire(ctx, 4, lifecycle.TriggerFail)
-				return err
-			},
-			func(ctx context.Context, s *etcd.Store) error {
-				return s.Submit(ctx, request(5, 4, lifecycle.KindChild, lifecycle.StateWait))
-			}, esserrors.CodeConflict,
-		},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			client, prefix := connect(t), newPrefix()
-			other := etcd.New(connect(t), prefix)
-			if err := other.Insert(t.Context(),
-				request(1, 0, lifecycle.KindParent, lifecycle.StateRunning),
-				request(2, 1, lifecycle.KindChild, lifecycle.StateReady),
-				request(4, 0, lifecycle.KindSubrequestParent, lifecycle.StateRunning)); err != nil {
-				t.Fatal(err)
-			}
-			client.KV = &interloper{KV: client.KV, do: func() {
-				if err := test.do(t.Context(), other); err != nil {
-					t.Error(err)
-				}
-			}}
-			if err := test.call(t.Context(), etcd.New(client, prefix)); !errors.Is(err, test.want) {
-				t.Errorf("%v, want %v", err, test.want)
-			}
-			snap, err := canceltest.TakeSnapshot(t.Context(), other)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := canceltest.CheckQuiet(snap); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-}
-
 // A scheduler submits children and starts them while their parent is cancelled: none
 // slips in, and none escapes.
 func TestSchedulerBesideCancel(t *testing.T) {
 	t.Parallel()
 	s := open(t, connect(t))
+	c := cancel.New(s, nil)
 	submitted, started := 0, 0
 	for round := range lifecycle.ID(20) {
 		root := 100 * (round + 1)
@@ -270,7 +127,7 @@ func TestSchedulerBesideCancel(t *testing.T) {
 				}
 				if err == nil {
 					submitted++
-					_, err = s.Fire(t.Context(), child, lifecycle.TriggerStart)
+					_, err = c.Transition(t.Context(), cancel.Order{ID: child}, lifecycle.TriggerStart)
 				}
 				if err == nil {
 					started++
@@ -280,7 +137,7 @@ func TestSchedulerBesideCancel(t *testing.T) {
 			}
 		})
 		<-ready
-		if _, err := cancel.New(s, nil).Cancel(t.Context(), cancel.Order{ID: root}); err != nil {
+		if _, err := c.Cancel(t.Context(), cancel.Order{ID: root}); err != nil {
 			t.Error(err)
 		}
 		group.Wait()
@@ -294,6 +151,28 @@ func TestSchedulerBesideCancel(t *testing.T) {
 	}
 	if submitted == 0 || submitted == 20*19 || started == 0 {
 		t.Errorf("%d children submitted, %d started: nobody met", submitted, started)
+	}
+}
+
+// No text keeps a request from being cancelled, not even one that package cancel has not
+// cleaned.
+func TestTexts(t *testing.T) {
+	t.Parallel()
+	s := open(t, connect(t))
+	for i, text := range []string{"wrong\x00ledger", "falsches B\xfcro", "日本語"[:4], "\xed\xa0\x80", "zu spät 🙂 \u202egnp.exe", `"}`} {
+		r := request(lifecycle.ID(i+1), 0, lifecycle.KindSingleton, lifecycle.StateWait)
+		if err := s.Insert(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		ch := cancel.Change{Old: r, Trigger: lifecycle.TriggerCancel, State: lifecycle.StateCancelled, Cause: cancel.Cause{Root: r.ID, Actor: text, Reason: text}}
+		if made, err := s.Apply(t.Context(), []cancel.Change{ch}); err != nil || !made[0] {
+			t.Errorf("%q: %v, %v", text, made, err)
+		}
+		// JSON has a replacement for each byte that is no text.
+		if cause, err := s.Cause(t.Context(), r.ID); err != nil || cause.Reason != string([]rune(text)) {
+			t.Errorf("%q: kept %q, %v", text, cause.Reason, err)
+		}
+		checkStates(t, s, map[lifecycle.ID]lifecycle.State{r.ID: lifecycle.StateCancelled})
 	}
 }
 

@@ -23,29 +23,30 @@ type Watcher struct {
 	Trouble func(error)
 }
 
-// Run interrupts workers, such as a [cancel.Workers], for every request whose work has to
-// stop: at first for all that are CANCELLING, and then for each that becomes so. It
+// Run has workers ask c, whose Repository is the Store, about their requests: at first
+// about all, and then about each of which etcd says that it has become CANCELLING. It
 // returns when ctx is done, with its error.
 //
-// No cancel is missed. Where the connection breaks the client takes the watch up at the
+// What the watch says ends no work. It names ids, which anybody could have written; the
+// work of those that run here ends if the store says that they are CANCELLING, by the
+// actor and for the reason that the store has.
+//
+// No cancel is missed, though one may be late: as long as this process cannot reach etcd
+// it learns nothing. Where the connection breaks the client takes the watch up at the
 // revision where it was. Where etcd has forgotten that revision because it was compacted,
-// has no leader, or workers fail, Run begins anew with all that are CANCELLING: workers
-// may be told of one more than once.
-func (w *Watcher) Run(ctx context.Context, workers cancel.Interrupter) error {
+// has no leader, or a request could not be read, Run begins anew and asks about all.
+func (w *Watcher) Run(ctx context.Context, c *cancel.Canceller, workers *cancel.Workers) error {
 	retry := w.Retry
 	if retry == 0 {
 		retry = time.Second
 	}
 	for {
-		revision, err := w.tellAll(ctx, workers)
-		if err == nil {
-			err = w.follow(ctx, workers, revision+1)
-		}
+		err := w.follow(ctx, c, workers)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if w.Trouble != nil {
-			w.Trouble(err)
+			w.Trouble(fmt.Errorf("etcd: watch: %w", err))
 		}
 		select {
 		case <-time.After(retry):
@@ -55,73 +56,40 @@ func (w *Watcher) Run(ctx context.Context, workers cancel.Interrupter) error {
 	}
 }
 
-// tellAll tells workers of all that are CANCELLING, and returns a revision since when it
-// may have missed some.
-func (w *Watcher) tellAll(ctx context.Context, workers cancel.Interrupter) (revision int64, err error) {
-	var after lifecycle.ID
-	for {
-		page, at, err := w.Store.listCancelling(ctx, after, 1000)
-		if err != nil {
-			return 0, err
-		}
-		if revision == 0 {
-			revision = at // later pages may lack what came after the first
-		}
-		if len(page) == 0 {
-			return revision, nil
-		}
-		if err := tell(ctx, workers, page); err != nil {
-			return 0, err
-		}
-		after = page[len(page)-1].Request.ID
+// follow returns when the watch ends, or when workers have failed to ask.
+func (w *Watcher) follow(ctx context.Context, c *cancel.Canceller, workers *cancel.Workers) error {
+	// What happens from this revision on the watch will say; what happened before, the
+	// requests themselves.
+	space := w.Store.key(cancelling)
+	now, err := w.Store.client.Get(ctx, space)
+	if err == nil {
+		err = workers.Poll(ctx, c)
 	}
-}
-
-// follow tells workers of what becomes CANCELLING at revision or later. It returns when
-// the watch ends.
-func (w *Watcher) follow(ctx context.Context, workers cancel.Interrupter, revision int64) error {
+	if err != nil {
+		return err
+	}
 	// A watch that nobody reads is closed with its context.
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	// A member that has lost the leader has nothing to say, and should say that.
-	events := w.Store.client.Watch(clientv3.WithRequireLeader(ctx), w.Store.key(cancelling),
-		clientv3.WithPrefix(), clientv3.WithRev(revision), clientv3.WithFilterDelete())
+	events := w.Store.client.Watch(clientv3.WithRequireLeader(ctx), space,
+		clientv3.WithPrefix(), clientv3.WithRev(now.Header.Revision+1), clientv3.WithFilterDelete())
 	for resp := range events {
 		if err := resp.Err(); err != nil {
-			return fmt.Errorf("etcd: watch: %w", err)
+			return err
 		}
-		var page []cancel.CancellingRequest
+		var ids []lifecycle.ID
 		for _, event := range resp.Events {
-			if !event.IsCreate() { // a check-in, or an answer
-				continue
+			if id, err := idOf(event.Kv, space); err == nil { // otherwise it is nobody's
+				ids = append(ids, id)
 			}
-			rec, err := decode(event.Kv)
-			if err != nil {
-				return fmt.Errorf("etcd: watch: %w", err)
-			}
-			page = append(page, cancel.CancellingRequest{Request: rec.Request, Cause: rec.Cause})
 		}
-		if err := tell(ctx, workers, page); err != nil {
+		if len(ids) == 0 {
+			continue
+		}
+		if err := workers.Poll(ctx, c, ids...); err != nil {
 			return err
 		}
 	}
-	return errors.New("etcd: watch: closed")
-}
-
-// tell interrupts what has work that has not answered, in one call for each cause.
-func tell(ctx context.Context, workers cancel.Interrupter, page []cancel.CancellingRequest) error {
-	var ids []lifecycle.ID
-	for i, u := range page {
-		if u.Request.Kind.RunsWork() && u.Request.Outcome == 0 {
-			ids = append(ids, u.Request.ID)
-		}
-		if i+1 < len(page) && page[i+1].Cause == u.Cause || len(ids) == 0 {
-			continue
-		}
-		if err := workers.Interrupt(ctx, ids, u.Cause); err != nil {
-			return fmt.Errorf("etcd: interrupt: %w", err)
-		}
-		ids = ids[:0]
-	}
-	return nil
+	return errors.New("closed")
 }

@@ -3,10 +3,11 @@ package etcd_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/url"
-	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -20,54 +21,59 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// told is an Interrupter that says of what it was told.
-type told struct {
-	mu     sync.Mutex
-	causes map[lifecycle.ID][]cancel.Cause
-	fail   error
+// A job is work that runs until its context ends.
+type job struct {
+	ended chan error
 }
 
-func (w *told) Interrupt(_ context.Context, ids []lifecycle.ID, cause cancel.Cause) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if err := w.fail; err != nil {
-		w.fail = nil
-		return err
-	}
-	if w.causes == nil {
-		w.causes = map[lifecycle.ID][]cancel.Cause{}
-	}
-	for _, id := range ids {
-		w.causes[id] = append(w.causes[id], cause)
-	}
-	return nil
-}
-
-// of returns the causes that w was told for a request. It waits for n of them.
-func (w *told) of(t *testing.T, id lifecycle.ID, n int) []cancel.Cause {
+// run has workers run the work of a request that is RUNNING, and returns when it does.
+func run(t *testing.T, s *etcd.Store, workers *cancel.Workers, id lifecycle.ID) job {
 	t.Helper()
-	for range 3000 {
-		w.mu.Lock()
-		causes := slices.Clone(w.causes[id])
-		w.mu.Unlock()
-		if len(causes) >= n {
-			return causes
-		}
-		time.Sleep(10 * time.Millisecond)
+	r, err := s.Get(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatalf("request %d was not told of %d times", id, n)
-	return nil
+	j, running := job{make(chan error, 1)}, make(chan struct{})
+	go func() {
+		j.ended <- workers.Run(t.Context(), cancel.New(s, nil), r, func(ctx context.Context) error {
+			close(running)
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}, nil)
+	}()
+	select {
+	case <-running:
+	case err := <-j.ended:
+		t.Fatal(err)
+	}
+	return j
+}
+
+// cause waits until the work has been told to stop, and returns why.
+func (j job) cause(t *testing.T) cancel.Cause {
+	t.Helper()
+	select {
+	case err := <-j.ended:
+		cancelled, ok := errors.AsType[*cancel.CancelledError](err)
+		if !ok {
+			t.Fatalf("the work ended with %v", err)
+		}
+		return cancelled.Cause
+	case <-time.After(30 * time.Second):
+		t.Fatal("the work was not told to stop")
+		panic("not reached")
+	}
 }
 
 // watch runs a Watcher to the end of the test, and returns a channel of its troubles.
-func watch(t *testing.T, s *etcd.Store, workers cancel.Interrupter) <-chan error {
+func watch(t *testing.T, s *etcd.Store, workers *cancel.Workers) <-chan error {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	troubles := make(chan error, 100)
 	done := make(chan error)
 	go func() {
 		w := etcd.Watcher{Store: s, Retry: 10 * time.Millisecond, Trouble: func(err error) { troubles <- err }}
-		done <- w.Run(ctx, workers)
+		done <- w.Run(ctx, cancel.New(s, nil), workers)
 	}()
 	t.Cleanup(func() {
 		stop()
@@ -86,84 +92,166 @@ func TestWatcher(t *testing.T) {
 		request(2, 1, lifecycle.KindChild, lifecycle.StateRunning),
 		request(3, 1, lifecycle.KindChild, lifecycle.StateWait),
 		request(4, 0, lifecycle.KindParent, lifecycle.StateRunning),
-		request(5, 4, lifecycle.KindChild, lifecycle.StateRunning))
+		request(5, 4, lifecycle.KindChild, lifecycle.StateRunning),
+		request(6, 0, lifecycle.KindSingleton, lifecycle.StateRunning))
 	c := cancel.New(s, nil)
+	var workers cancel.Workers
+	one, two, five, six := run(t, s, &workers, 1), run(t, s, &workers, 2), run(t, s, &workers, 5), run(t, s, &workers, 6)
 
 	// Before it runs, and while it runs.
 	if _, err := c.Cancel(t.Context(), cancel.Order{ID: 1, Actor: "ann", Reason: "before"}); err != nil {
 		t.Fatal(err)
 	}
-	var workers told
 	watch(t, s, &workers)
-	for _, id := range []lifecycle.ID{1, 2} {
-		if causes := workers.of(t, id, 1); causes[0].Actor != "ann" || causes[0].Reason != "before" || causes[0].Root != 1 {
-			t.Errorf("request %d: told %+v", id, causes)
+	for _, j := range []job{one, two} {
+		if cause := j.cause(t); cause.Actor != "ann" || cause.Reason != "before" || cause.Root != 1 {
+			t.Errorf("told %+v", cause)
 		}
-	}
-	if _, err := c.CheckIn(t.Context(), 2); err != nil { // of which nobody is told
-		t.Fatal(err)
 	}
 	if _, err := c.Cancel(t.Context(), cancel.Order{ID: 4, Actor: "bob", Reason: "while"}); err != nil {
 		t.Fatal(err)
 	}
-	if causes := workers.of(t, 5, 1); causes[0].Actor != "bob" || causes[0].Root != 4 {
-		t.Errorf("request 5: told %+v", causes)
+	if cause := five.cause(t); cause.Actor != "bob" || cause.Root != 4 {
+		t.Errorf("told %+v", cause)
 	}
-	workers.mu.Lock()
-	defer workers.mu.Unlock()
-	for id := range workers.causes {
-		if !slices.Contains([]lifecycle.ID{1, 2, 5}, id) || len(workers.causes[id]) != 1 {
-			t.Errorf("request %d was told of %d times", id, len(workers.causes[id]))
-		}
+	select {
+	case err := <-six.ended:
+		t.Errorf("what nobody has cancelled has ended: %v", err)
+	default:
 	}
 }
 
-// A late list lets something happen before its first answer arrives.
-type lateList struct {
-	clientv3.KV
-	calls int
-	do    func()
-}
-
-func (kv *lateList) Get(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
-	resp, err := kv.KV.Get(ctx, key, opts...)
-	if kv.calls++; kv.calls == 1 {
-		kv.do()
-	}
-	return resp, err
-}
-
-// Nothing falls between the list and the watch.
-func TestWatcherBetweenListAndWatch(t *testing.T) {
+// Whoever can write the keys that are watched, and no others, ends no work and puts no words
+// into anybody's mouth.
+func TestWatcherForged(t *testing.T) {
 	t.Parallel()
 	client, prefix := connect(t), newPrefix()
-	other := etcd.New(connect(t), prefix)
-	if err := other.Insert(t.Context(), request(1, 0, lifecycle.KindSingleton, lifecycle.StateRunning)); err != nil {
+	s := etcd.New(client, prefix)
+	if err := s.Insert(t.Context(), request(1, 0, lifecycle.KindSingleton, lifecycle.StateRunning)); err != nil {
 		t.Fatal(err)
 	}
-	client.KV = &lateList{KV: client.KV, do: func() {
-		if _, err := cancel.New(other, nil).Cancel(t.Context(), cancel.Order{ID: 1}); err != nil {
-			t.Error(err)
+	var workers cancel.Workers
+	one := run(t, s, &workers, 1)
+	troubles := watch(t, s, &workers)
+	for _, value := range []string{
+		`{"id":1,"kind":"SINGLETON","state":"CANCELLING","cause":{"root":1,"actor":"root","reason":"\n2026/03/31 all is well"}}`,
+		fmt.Sprintf("%019d", 0), "junk\n2026/03/31 all is well", "",
+	} {
+		for _, key := range []string{fmt.Sprintf("%019d", 1), fmt.Sprintf("%019d", 2), "junk\n2026/03/31 all is well", "-000000000000000001", ""} {
+			put(t, client, prefix+"cancelling/"+key, value)
+			if listed, err := s.ListCancelling(t.Context(), 0, 10); err != nil || len(listed) > 0 {
+				t.Errorf("ListCancelling = %v, %v, want nothing", listed, err)
+			}
 		}
-	}}
-	var workers told
-	watch(t, etcd.New(client, prefix), &workers)
-	workers.of(t, 1, 1)
+	}
+	if _, err := cancel.New(s, nil).Resume(t.Context(), nil); err != nil {
+		t.Error(err)
+	}
+	select {
+	case err := <-one.ended:
+		t.Fatalf("the work has ended: %v", err)
+	case err := <-troubles:
+		t.Errorf("trouble: %v", err)
+	case <-time.After(500 * time.Millisecond):
+	}
+	checkStates(t, s, map[lifecycle.ID]lifecycle.State{1: lifecycle.StateRunning})
+
+	if _, err := cancel.New(s, nil).Cancel(t.Context(), cancel.Order{ID: 1, Actor: "ann", Reason: "wrong ledger"}); err != nil {
+		t.Fatal(err)
+	}
+	if cause := one.cause(t); cause.Actor != "ann" || cause.Reason != "wrong ledger" {
+		t.Errorf("told %+v", cause)
+	}
 }
 
-// Workers that fail are told of everything again.
-func TestWatcherWorkersFail(t *testing.T) {
+// A hookedClient does something when the Watcher begins to look, and before it begins to
+// watch.
+type hookedClient struct {
+	clientv3.KV
+	clientv3.Watcher
+	look, watch sync.Once
+	onLook      func()
+	onWatch     func()
+}
+
+func (h *hookedClient) Get(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
+	if strings.HasSuffix(key, "cancelling/") {
+		h.look.Do(h.onLook)
+	}
+	return h.KV.Get(ctx, key, opts...)
+}
+
+func (h *hookedClient) Watch(ctx context.Context, key string, opts ...clientv3.OpOption) clientv3.WatchChan {
+	h.watch.Do(h.onWatch)
+	return h.Watcher.Watch(ctx, key, opts...)
+}
+
+// Nothing falls between the look at the requests and the watch.
+func TestWatcherBetweenLookAndWatch(t *testing.T) {
 	t.Parallel()
-	s := open(t, connect(t), request(1, 0, lifecycle.KindSingleton, lifecycle.StateRunning))
+	client, prefix := connect(t), newPrefix()
+	s := etcd.New(connect(t), prefix)
+	if err := s.Insert(t.Context(),
+		request(1, 0, lifecycle.KindSingleton, lifecycle.StateRunning),
+		request(2, 0, lifecycle.KindSingleton, lifecycle.StateRunning)); err != nil {
+		t.Fatal(err)
+	}
+	var workers cancel.Workers
+	one, two := run(t, s, &workers, 1), run(t, s, &workers, 2)
+	cancelled := func(id lifecycle.ID) func() {
+		return func() {
+			if _, err := cancel.New(s, nil).Cancel(t.Context(), cancel.Order{ID: id}); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	h := &hookedClient{KV: client.KV, Watcher: client.Watcher, onLook: cancelled(1), onWatch: cancelled(2)}
+	client.KV, client.Watcher = h, h
+	watch(t, etcd.New(client, prefix), &workers)
+	one.cause(t)
+	two.cause(t)
+}
+
+// A broken store fails once, when it is asked about a request.
+type broken struct {
+	clientv3.KV
+	failed sync.Once
+}
+
+var errBroken = errors.New("broken")
+
+func (kv *broken) Txn(ctx context.Context) clientv3.Txn {
+	fail := false
+	kv.failed.Do(func() { fail = true })
+	if fail {
+		return brokenTxn{kv.KV.Txn(ctx)}
+	}
+	return kv.KV.Txn(ctx)
+}
+
+type brokenTxn struct{ clientv3.Txn }
+
+func (t brokenTxn) Then(...clientv3.Op) clientv3.Txn       { return t }
+func (t brokenTxn) Commit() (*clientv3.TxnResponse, error) { return nil, errBroken }
+
+// A request that could not be read is asked about again.
+func TestWatcherCannotRead(t *testing.T) {
+	t.Parallel()
+	client, prefix := connect(t), newPrefix()
+	s := etcd.New(connect(t), prefix)
+	if err := s.Insert(t.Context(), request(1, 0, lifecycle.KindSingleton, lifecycle.StateRunning)); err != nil {
+		t.Fatal(err)
+	}
+	var workers cancel.Workers
+	one := run(t, s, &workers, 1)
 	if _, err := cancel.New(s, nil).Cancel(t.Context(), cancel.Order{ID: 1}); err != nil {
 		t.Fatal(err)
 	}
-	broken := errors.New("broken")
-	workers := told{fail: broken}
-	troubles := watch(t, s, &workers)
-	workers.of(t, 1, 1)
-	if err := <-troubles; !errors.Is(err, broken) {
-		t.Errorf("trouble %v, want %v", err, broken)
+	client.KV = &broken{KV: client.KV}
+	troubles := watch(t, etcd.New(client, prefix), &workers)
+	one.cause(t)
+	if err := <-troubles; !errors.Is(err, errBroken) {
+		t.Errorf("trouble %v, want %v", err, errBroken)
 	}
 }
 
@@ -185,12 +273,13 @@ func TestWatcherAfterCompaction(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = behind.Close() })
 	c := cancel.New(s, nil)
-	var workers told
+	var workers cancel.Workers
+	one, two := run(t, s, &workers, 1), run(t, s, &workers, 2)
 	troubles := watch(t, etcd.New(behind, prefix), &workers)
 	if _, err := c.Cancel(t.Context(), cancel.Order{ID: 1}); err != nil {
 		t.Fatal(err)
 	}
-	workers.of(t, 1, 1)
+	one.cause(t)
 
 	between.cut()
 	if _, err := c.Cancel(t.Context(), cancel.Order{ID: 2}); err != nil {
@@ -204,7 +293,7 @@ func TestWatcherAfterCompaction(t *testing.T) {
 		t.Fatal(err)
 	}
 	between.mend(t)
-	workers.of(t, 2, 1)
+	two.cause(t)
 	if err := <-troubles; !errors.Is(err, rpctypes.ErrCompacted) {
 		t.Errorf("trouble %v, want %v", err, rpctypes.ErrCompacted)
 	}

@@ -19,3 +19,6 @@ func (s *Store) DoNotWait(ctx context.Context) error {
 	_, err := s.writer.ExecContext(ctx, "PRAGMA synchronous = OFF")
 	return err
 }
+
+// Schema is what Open carries out.
+var Schema = schema

@@ -130,7 +130,7 @@ func schedule(ctx context.Context, s *sqlite.Store) error {
 			if r.State != lifecycle.StateReady {
 				continue
 			}
-			now, err := s.Fire(ctx, r.ID, lifecycle.TriggerStart)
+			now, err := c.Transition(ctx, cancel.Order{ID: r.ID}, lifecycle.TriggerStart)
 			if err == nil {
 				acknowledged(now.ID, now.State)
 			} else if !refused(err) {

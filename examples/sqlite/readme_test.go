@@ -3,11 +3,13 @@ package sqlite_test
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
 
-// Every Go snippet of the README stands in example_test.go, where it is compiled and run. Every query runs.
+// Every Go snippet of the README stands in example_test.go, where it is compiled and run, as
+// does every output. Every query runs.
 func TestReadme(t *testing.T) {
 	t.Parallel()
 	readme, err := os.ReadFile("README.md")
@@ -24,9 +26,15 @@ func TestReadme(t *testing.T) {
 	}
 	for _, part := range parts[1:] {
 		snippet, _, _ := strings.Cut(part, "```")
-		indented := "\t" + strings.ReplaceAll(strings.TrimSpace(snippet), "\n", "\n\t")
-		if !strings.Contains(string(examples), indented) {
+		if !strings.Contains(unindented(string(examples)), unindented(snippet)) {
 			t.Errorf("this snippet is not in example_test.go:\n%s", snippet)
+		}
+	}
+	for _, part := range strings.Split(string(readme), "```text\n")[1:] {
+		output, _, _ := strings.Cut(part, "```")
+		comment := "\t// Output:\n\t// " + strings.ReplaceAll(strings.TrimSpace(output), "\n", "\n\t// ") + "\n}"
+		if !strings.Contains(string(examples), comment) {
+			t.Errorf("this is not the output of an example:\n%s", output)
 		}
 	}
 	for _, part := range strings.Split(string(readme), "```sql\n")[1:] {
@@ -42,4 +50,9 @@ func TestReadme(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// unindented returns text without what its lines begin with.
+func unindented(text string) string {
+	return regexp.MustCompile(`(?m)^[\t ]+`).ReplaceAllString(strings.TrimSpace(text), "")
 }

@@ -25,7 +25,7 @@ type querier interface {
 }
 
 func get(ctx context.Context, q querier, id lifecycle.ID) (lifecycle.Request, error) {
-	r, err := scan(q.QueryRowContext(ctx, "SELECT "+columns+" FROM requests WHERE id = ?", id))
+	r, err := scan(q.QueryRowContext(ctx, "SELECT "+columns+" FROM requests AS r WHERE id = ?", id))
 	if errors.Is(err, sql.ErrNoRows) {
 		return r, fmt.Errorf("request %d: %w", id, cancel.ErrNotFound)
 	}
@@ -40,25 +40,31 @@ func get(ctx context.Context, q querier, id lifecycle.ID) (lifecycle.Request, er
 // +?1 or (SELECT ?5) it would make a new plan for each value, which takes longer than most
 // pages; and to make a table of a dozen states takes longer than to look for one in a text.)
 //
+// Whatever the states are, a row that nobody can read is among the children, unless it
+// has ended: who asked has to know of it.
+//
 // Its parameters are those of childrenArgs.
 func childrenOf(columns string, states lifecycle.StateSet) string {
-	live := ""
-	if states&lifecycle.Terminal == 0 {
-		live = "AND live" // lets it use the index that has nothing else
+	wanted := `(instr(?4, '"' || state || '"') OR live AND NOT readable)`
+	switch {
+	case states == lifecycle.Live:
+		wanted = "live"
+	case states&lifecycle.Terminal == 0:
+		wanted += " AND live" // lets it use the index that has nothing else
 	}
 	return fmt.Sprintf(`
-		SELECT %[1]s FROM requests
-		WHERE parent = +?1 AND id > +?2 AND instr(?4, '"' || state || '"') %[2]s
+		SELECT %[1]s FROM requests AS r
+		WHERE parent = +?1 AND id > +?2 AND %[2]s
 		UNION ALL
-		SELECT %[1]s FROM requests
-		WHERE parent IN (SELECT value FROM json_each(?3)) AND instr(?4, '"' || state || '"') %[2]s
-		ORDER BY parent, id LIMIT (SELECT ?5)`, columns, live)
+		SELECT %[1]s FROM requests AS r
+		WHERE parent IN (SELECT value FROM json_each(?3)) AND %[2]s
+		ORDER BY parent, id LIMIT (SELECT ?5)`, columns, wanted)
 }
 
 func childrenArgs(q cancel.ChildQuery) ([]any, error) {
 	first, found := slices.BinarySearch(q.Parents, q.After.Parent)
 	after := q.After
-	if found {
+	if found && after.ID > 0 { // not at its very beginning
 		first++
 	} else {
 		after.Parent = -1 // nobody's
@@ -117,24 +123,10 @@ func (s *Store) Apply(ctx context.Context, changes []cancel.Change) ([]bool, err
 				}
 				causes[ch.Cause] = cause
 			}
-			n, err := count(tx.ExecContext(quick, `
-				UPDATE requests SET state = ?, outcome = ?, checked_in = ?, cause = coalesce(cause, ?)
-				WHERE id = ? AND state = ? AND outcome IS ? AND checked_in IS ?`,
-				ch.State, name(ch.Outcome), micros(ch.CheckedIn), cause,
-				ch.Old.ID, ch.Old.State, name(ch.Old.Outcome), micros(ch.Old.CheckedIn)))
-			if err != nil {
+			var err error
+			if made[i], err = change(quick, tx, ch, cause); err != nil {
 				return err
 			}
-			if n == 0 {
-				continue
-			}
-			_, err = tx.ExecContext(quick, `
-				INSERT INTO changes (cause, request, trigger, old_state, state, outcome) VALUES (?, ?, ?, ?, ?, ?)`,
-				cause, ch.Old.ID, sql.Null[string]{V: ch.Trigger.String(), Valid: ch.Trigger != 0}, ch.Old.State, ch.State, name(ch.Outcome))
-			if err != nil {
-				return err
-			}
-			made[i] = true
 		}
 		return nil
 	})
@@ -142,6 +134,24 @@ func (s *Store) Apply(ctx context.Context, changes []cancel.Change) ([]bool, err
 		return nil, err
 	}
 	return made, nil
+}
+
+// change makes one change, and keeps it in the audit trail. It reports false if the
+// request is not as ch.Old says.
+func change(ctx context.Context, tx *sql.Tx, ch cancel.Change, cause int64) (made bool, err error) {
+	r := ch.New()
+	n, err := count(tx.ExecContext(ctx, `
+		UPDATE requests SET state = ?, outcome = ?, checked_in = ?, attempt = ?, cause = coalesce(cause, ?)
+		WHERE id = ? AND state = ? AND outcome IS ? AND checked_in IS ? AND attempt = ?`,
+		r.State, name(r.Outcome), micros(r.CheckedIn), r.Attempt, sql.Null[int64]{V: cause, Valid: ch.Trigger == lifecycle.TriggerCancel},
+		ch.Old.ID, ch.Old.State, name(ch.Old.Outcome), micros(ch.Old.CheckedIn), ch.Old.Attempt))
+	if err != nil || n == 0 {
+		return false, err
+	}
+	_, err = tx.ExecContext(ctx, `
+		INSERT INTO changes (cause, request, trigger, old_state, state, outcome) VALUES (?, ?, ?, ?, ?, ?)`,
+		cause, r.ID, sql.Null[string]{V: ch.Trigger.String(), Valid: ch.Trigger != 0}, ch.Old.State, r.State, name(r.Outcome))
+	return err == nil, err
 }
 
 // insertCause keeps a cause and returns its id. Each transaction keeps its own, so that

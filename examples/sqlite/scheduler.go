@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 
 	"example.com/ess/cancel"
 	esserrors "example.com/ess/errors"
@@ -27,13 +28,28 @@ func (s *Store) Insert(ctx context.Context, requests ...lifecycle.Request) error
 }
 
 func insert(ctx context.Context, tx *sql.Tx, r lifecycle.Request) error {
-	_, err := tx.ExecContext(ctx, "INSERT INTO requests ("+columns+") VALUES (?, ?, ?, ?, ?, ?)",
-		r.ID, r.Parent, r.Kind, r.State, name(r.Outcome), micros(r.CheckedIn))
+	_, err := tx.ExecContext(ctx, `
+		INSERT INTO requests (id, parent, kind, state, outcome, checked_in, attempt) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		r.ID, r.Parent, r.Kind, r.State, name(r.Outcome), micros(r.CheckedIn), r.Attempt)
 	return err
 }
 
+// NewIDs returns the first of n ids, in a row, that no request has or ever had, nor
+// will have unless it is submitted or inserted with one of them. An id whose request is
+// deleted does not come again: who kept it must not meet another request.
+func (s *Store) NewIDs(ctx context.Context, n int) (first lifecycle.ID, err error) {
+	if n <= 0 {
+		return 0, fmt.Errorf("sqlite: %d new ids", n)
+	}
+	err = s.write(ctx, func(tx *sql.Tx) error {
+		// SQLite itself moves the mark of a table with AUTOINCREMENT behind every id in it.
+		return tx.QueryRowContext(ctx, "UPDATE sqlite_sequence SET seq = seq + ?1 WHERE name = 'requests' RETURNING seq - ?1 + 1", n).Scan(&first)
+	})
+	return first, err
+}
+
 // Submit stores a new request, if its parent, should it have one, admits a child at this
-// moment: see [lifecycle.AdmitsChildren]. The error has
+// moment: see [lifecycle.Admit]. The error has
 // [esserrors.CodeUnsupportedState] if the parent does not, and [esserrors.CodeNotFound]
 // if there is none.
 func (s *Store) Submit(ctx context.Context, r lifecycle.Request) error {
@@ -43,58 +59,17 @@ func (s *Store) Submit(ctx context.Context, r lifecycle.Request) error {
 	return s.write(ctx, func(tx *sql.Tx) error {
 		// The transaction has the lock for writing: the parent stays as it is read.
 		if r.Parent != 0 {
-			switch p, err := get(ctx, tx, r.Parent); {
-			case errors.Is(err, cancel.ErrNotFound):
+			p, err := get(ctx, tx, r.Parent)
+			if errors.Is(err, cancel.ErrNotFound) {
 				return esserrors.NotFound("submit", int64(r.Parent), err)
-			case err != nil:
+			}
+			if err == nil {
+				err = lifecycle.Admit(p)
+			}
+			if err != nil {
 				return err
-			case !lifecycle.AdmitsChildren(p.Kind, p.State):
-				return esserrors.UnsupportedState("submit", int64(p.ID), p.Kind.String(), p.State.String())
 			}
 		}
 		return insert(ctx, tx, r)
 	})
-}
-
-// Fire makes a transition of the scheduler's own, such as the start of a request, by the
-// rules of package lifecycle. It returns the request as it is then.
-//
-// The error has [esserrors.CodeUnsupportedState] if no rule permits the transition,
-// [esserrors.CodeConflict] if it would end a request that has a live child, or
-// [esserrors.CodeNotFound]. The triggers of a cancel are more than a change of one state:
-// for them there is [cancel.Canceller].
-func (s *Store) Fire(ctx context.Context, id lifecycle.ID, t lifecycle.Trigger) (lifecycle.Request, error) {
-	var fired lifecycle.Request
-	err := s.write(ctx, func(tx *sql.Tx) error {
-		// Again nobody comes between what is read and what is written.
-		r, err := get(ctx, tx, id)
-		if errors.Is(err, cancel.ErrNotFound) {
-			return esserrors.NotFound(t.String(), int64(id), err)
-		}
-		if err != nil {
-			return err
-		}
-		to, ok := lifecycle.Next(r.Kind, r.State, t)
-		if !ok || r.State == lifecycle.StateCancelling || to == lifecycle.StateCancelling || t == lifecycle.TriggerCancel {
-			return esserrors.UnsupportedState(t.String(), int64(id), r.Kind.String(), r.State.String())
-		}
-		if lifecycle.Terminal.Has(to) {
-			var live bool
-			err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM requests WHERE parent = ? AND live)", id).Scan(&live)
-			if err != nil {
-				return err
-			}
-			if live {
-				return esserrors.Conflict(t.String(), int64(id), "The request has a live child.", nil)
-			}
-		}
-		r.State = to
-		fired = r
-		_, err = tx.ExecContext(ctx, "UPDATE requests SET state = ? WHERE id = ?", to, id)
-		return err
-	})
-	if err != nil {
-		return lifecycle.Request{}, err
-	}
-	return fired, nil
 }

@@ -1,8 +1,8 @@
 // Package sqlite keeps the requests of a scheduler in one SQLite file: durable,
 // without a server, for one machine.
 //
-// A [Store] is a [cancel.Repository] with all capabilities. Any number of processes
-// may open the same file; one at a time writes.
+// A [Store] is a [cancel.Repository] with all capabilities. The processes of one machine
+// may share the file; one at a time writes.
 package sqlite
 
 import (
@@ -39,7 +39,10 @@ type Store struct {
 }
 
 var (
+	_ cancel.TreeCanceller    = (*Store)(nil)
+	_ cancel.Settler          = (*Store)(nil)
 	_ cancel.ChildCanceller   = (*Store)(nil)
+	_ cancel.ParentEnder      = (*Store)(nil)
 	_ cancel.CancellingLister = (*Store)(nil)
 	_ cancel.CauseReader      = (*Store)(nil)
 )
@@ -48,7 +51,8 @@ var (
 // would not be faster.
 const maxReaders = 8
 
-// Open opens the file, and creates it and its tables where they are not there.
+// Open opens the file of that path, and creates it and its tables where they are not
+// there. Its errors name the file.
 func Open(ctx context.Context, path string) (*Store, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -84,7 +88,7 @@ func Open(ctx context.Context, path string) (*Store, error) {
 		return err
 	})
 	if err != nil {
-		return nil, errors.Join(err, s.Close())
+		return nil, errors.Join(fmt.Errorf("%w (file %q)", err, path), s.Close())
 	}
 	return s, nil
 }
@@ -129,6 +133,15 @@ func (s *Store) write(ctx context.Context, do func(*sql.Tx) error) error {
 	return failed(ctx, tx.Commit())
 }
 
+// count returns how many rows a statement wrote.
+func count(result sql.Result, err error) (int, error) {
+	if err != nil {
+		return 0, err
+	}
+	n, err := result.RowsAffected()
+	return int(n), err
+}
+
 // failed names the package in err. It adds the error of a ctx that is done, because the
 // driver may say only that it was interrupted.
 func failed(ctx context.Context, err error) error {
@@ -143,15 +156,24 @@ func failed(ctx context.Context, err error) error {
 }
 
 // columns are those of a request, in the order of scan.
-const columns = "id, parent, kind, state, outcome, checked_in"
+const columns = "r.id, r.parent, r.kind, r.state, r.outcome, r.checked_in, r.attempt"
 
+// scan reads a request. One whose names it does not know, or that cannot exist, has
+// State 0: who asked for it is told of it, and of the rows beside it.
 func scan(row interface{ Scan(...any) error }, more ...any) (lifecycle.Request, error) {
 	var r lifecycle.Request
-	var outcome sql.Null[lifecycle.State]
+	var kind, state, outcome sql.Null[string]
 	var checkedIn sql.Null[int64]
-	err := row.Scan(append([]any{&r.ID, &r.Parent, &r.Kind, &r.State, &outcome, &checkedIn}, more...)...)
-	r.Outcome, r.CheckedIn = outcome.V, timeOf(checkedIn)
-	return r, err
+	if err := row.Scan(append([]any{&r.ID, &r.Parent, &kind, &state, &outcome, &checkedIn, &r.Attempt}, more...)...); err != nil {
+		return lifecycle.Request{}, err
+	}
+	r.CheckedIn = timeOf(checkedIn)
+	known := r.Kind.UnmarshalText([]byte(kind.V)) == nil && r.State.UnmarshalText([]byte(state.V)) == nil &&
+		(!outcome.Valid || r.Outcome.UnmarshalText([]byte(outcome.V)) == nil && r.Outcome != 0)
+	if !known || r.Validate() != nil {
+		r.State, r.Outcome = 0, 0
+	}
+	return r, nil
 }
 
 // name returns the name of s, and NULL for none.

@@ -87,7 +87,7 @@ func TestAudit(t *testing.T) {
 	if _, err := c.Cancel(t.Context(), cancel.Order{ID: 1, Actor: "ann", Reason: "wrong ledger"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.CheckIn(t.Context(), 3); err != nil {
+	if _, err := c.CheckIn(t.Context(), cancel.Order{ID: 3}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Acknowledge(t.Context(), cancel.Order{ID: 3, Actor: "worker 7"}, lifecycle.StateSucceeded); err != nil {
@@ -122,67 +122,6 @@ func TestAudit(t *testing.T) {
 	}
 	if g, w := strings.Join(got, "\n"), strings.Join(want, "\n"); g != w {
 		t.Errorf("audit trail:\n%s\nwant:\n%s", g, w)
-	}
-}
-
-func TestSubmit(t *testing.T) {
-	t.Parallel()
-	s := open(t)
-	id := lifecycle.ID(100)
-	for k := range lifecycle.Kinds() {
-		for state := range lifecycle.States() {
-			parent, child := id, id+1
-			id += 2
-			if err := s.Insert(t.Context(), request(parent, 0, k, state)); err != nil {
-				t.Fatal(err)
-			}
-			err := s.Submit(t.Context(), request(child, parent, lifecycle.KindChild, lifecycle.StateWait))
-			_, getErr := s.Get(t.Context(), child)
-			if lifecycle.AdmitsChildren(k, state) {
-				if err != nil || getErr != nil {
-					t.Errorf("%v in %v: Submit of a child = %v, Get = %v, want no errors", k, state, err, getErr)
-				}
-			} else if !errors.Is(err, esserrors.CodeUnsupportedState) || !errors.Is(getErr, cancel.ErrNotFound) {
-				t.Errorf("%v in %v: Submit of a child = %v, Get = %v, want both to fail", k, state, err, getErr)
-			}
-		}
-	}
-	if err := s.Submit(t.Context(), request(2, 1, lifecycle.KindChild, lifecycle.StateWait)); !errors.Is(err, esserrors.CodeNotFound) {
-		t.Errorf("Submit without the parent = %v, want not found", err)
-	}
-	if err := s.Submit(t.Context(), request(1, 0, lifecycle.KindParent, lifecycle.StateWait)); err != nil {
-		t.Errorf("Submit without a parent = %v", err)
-	}
-	if err := s.Submit(t.Context(), request(1, 0, lifecycle.KindParent, lifecycle.StateWait)); err == nil {
-		t.Error("Submit of an id that is taken returned no error")
-	}
-}
-
-func TestFire(t *testing.T) {
-	t.Parallel()
-	s := open(t,
-		request(1, 0, lifecycle.KindSubrequestParent, lifecycle.StateReady),
-		request(2, 1, lifecycle.KindChild, lifecycle.StateReady),
-		request(3, 0, lifecycle.KindSingleton, lifecycle.StateCancelling))
-	for _, step := range []struct {
-		id      lifecycle.ID
-		trigger lifecycle.Trigger
-		want    lifecycle.State
-		code    esserrors.Code
-	}{
-		{1, lifecycle.TriggerStart, lifecycle.StateRunning, 0},
-		{1, lifecycle.TriggerStart, 0, esserrors.CodeUnsupportedState},
-		{1, lifecycle.TriggerCancel, 0, esserrors.CodeUnsupportedState},
-		{1, lifecycle.TriggerFail, 0, esserrors.CodeConflict}, // its child is live
-		{2, lifecycle.TriggerExpire, lifecycle.StateExpired, 0},
-		{1, lifecycle.TriggerFail, lifecycle.StateError, 0},
-		{3, lifecycle.TriggerSucceed, 0, esserrors.CodeUnsupportedState}, // Acknowledge does that
-		{4, lifecycle.TriggerStart, 0, esserrors.CodeNotFound},
-	} {
-		r, err := s.Fire(t.Context(), step.id, step.trigger)
-		if esserrors.CodeOf(err) != step.code || r.State != step.want {
-			t.Errorf("Fire(%d, %v) = %v, %v, want %v, %v", step.id, step.trigger, r.State, err, step.want, step.code)
-		}
 	}
 }
 
@@ -249,6 +188,7 @@ func tree(parents, children int) []lifecycle.Request {
 func TestSchedulerBesideCancel(t *testing.T) {
 	t.Parallel()
 	s := open(t)
+	c := cancel.New(s, nil)
 	submitted, started := 0, 0
 	for round := range lifecycle.ID(20) {
 		root := 100 * (round + 1)
@@ -265,7 +205,7 @@ func TestSchedulerBesideCancel(t *testing.T) {
 				}
 				if err == nil {
 					submitted++
-					_, err = s.Fire(t.Context(), child, lifecycle.TriggerStart)
+					_, err = c.Transition(t.Context(), cancel.Order{ID: child}, lifecycle.TriggerStart)
 				}
 				if err == nil {
 					started++
@@ -275,7 +215,7 @@ func TestSchedulerBesideCancel(t *testing.T) {
 			}
 		})
 		<-ready
-		if _, err := cancel.New(s, nil).Cancel(t.Context(), cancel.Order{ID: root}); err != nil {
+		if _, err := c.Cancel(t.Context(), cancel.Order{ID: root}); err != nil {
 			t.Error(err)
 		}
 		group.Wait()
