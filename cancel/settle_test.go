@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"example.com/ess/cancel"
@@ -115,30 +116,35 @@ func TestEndedWhileTold(t *testing.T) {
 	}
 }
 
-// TestResumeTellsInPages has Resume tell work of which the store does not know who
-// cancelled it in pages, and otherwise each by its cause.
-func TestResumeTellsInPages(t *testing.T) {
+// TestOrderOfReads has the work of many parents answer while they are being settled, and
+// checks that they are read again in a fixed order: a run that is repeated repeats its
+// calls.
+func TestOrderOfReads(t *testing.T) {
 	t.Parallel()
-	each(t, "1 SINGLETON RUNNING; 2 SINGLETON RUNNING; 3 SINGLETON RUNNING", func(t *testing.T, repo *memrepo.Repo, seen cancel.Repository) {
-		for id := lifecycle.ID(1); id <= 3; id++ {
-			if _, err := cancel.New(repo, nil).Cancel(t.Context(), cancel.Order{ID: id}); err != nil {
-				t.Fatal(err)
+	var text strings.Builder
+	text.WriteString("1 PARENT RUNNING")
+	for id := 2; id < 20; id++ {
+		fmt.Fprintf(&text, "; %d<1 SUBREQUEST_PARENT RUNNING", id)
+	}
+	repo := newRepo(t, text.String())
+	f := &fake{Repository: repo}
+	f.children = func(ctx context.Context, q cancel.ChildQuery) ([]lifecycle.Request, error) {
+		if q.States == lifecycle.SetOf(lifecycle.StateCancelling) {
+			for id := lifecycle.ID(2); id < 20; id++ {
+				_, err := cancel.New(repo, nil).Acknowledge(ctx, cancel.Order{ID: id}, lifecycle.StateSucceeded)
+				must(t, err)
 			}
 		}
-		var batches [][]lifecycle.ID
-		c := cancel.New(seen, &cancel.Options{PageSize: 2, Interrupter: cancel.InterrupterFunc(func(_ context.Context, ids []lifecycle.ID, _ cancel.Cause) error {
-			batches = append(batches, slices.Clone(ids))
-			return nil
-		})})
-		if _, err := c.Resume(t.Context(), nil); err != nil {
-			t.Fatal(err)
-		}
-		want := "[[1 2] [3]]"
-		if _, knows := seen.(cancel.CauseReader); knows {
-			want = "[[1] [2] [3]]"
-		}
-		if got := fmt.Sprint(batches); got != want {
-			t.Errorf("told in %s, want %s", got, want)
-		}
-	})
+		return repo.Children(ctx, q)
+	}
+	var read []lifecycle.ID
+	f.get = func(ctx context.Context, id lifecycle.ID) (lifecycle.Request, error) {
+		read = append(read, id)
+		return repo.Get(ctx, id)
+	}
+	_, err := cancel.New(f, nil).Cancel(t.Context(), cancel.Order{ID: 1, Receipt: func(cancel.Receipt) {}})
+	must(t, err)
+	if again := read[1:]; len(again) < 18 || !slices.IsSorted(again[:18]) {
+		t.Errorf("read again in the order %v", again)
+	}
 }
