@@ -89,11 +89,6 @@ func (o *operation) answer(ctx context.Context, t lifecycle.Trigger, outcome lif
 	}
 }
 
-func permitted(r lifecycle.Request, t lifecycle.Trigger) bool {
-	_, ok := lifecycle.Next(r.Kind, r.State, t)
-	return ok
-}
-
 // answered goes on after the answer of r's work has been recorded, by this call or
 // before.
 func (o *operation) answered(ctx context.Context, r lifecycle.Request, from lifecycle.State, now bool) error {

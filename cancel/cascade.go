@@ -3,7 +3,6 @@ package cancel
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 
 	"example.com/ess/lifecycle"
@@ -63,11 +62,6 @@ func (n *node) receipt() Receipt {
 func (o *operation) fail(n *node, err error) {
 	n.failed = err
 	o.failures.fail(err)
-}
-
-// unanswered reports whether r is CANCELLING and its own work has not answered.
-func unanswered(r lifecycle.Request) bool {
-	return r.State == lifecycle.StateCancelling && r.Kind.RunsWork() && r.Outcome == 0
 }
 
 // cascade cancels what is below root, which is CANCELLING, and then settles what
@@ -138,119 +132,4 @@ func compareNodes(a, b *node) int { return cmp.Compare(a.req.ID, b.req.ID) }
 func position(nodes []*node, id lifecycle.ID) int {
 	at, _ := slices.BinarySearchFunc(nodes, id, func(n *node, id lifecycle.ID) int { return cmp.Compare(n.req.ID, id) })
 	return at
-}
-
-// descend cancels those children of the parents, which are ordered by ID, that are in
-// one of the states, and returns those that may have children.
-func (o *operation) descend(ctx context.Context, parents []*node, states lifecycle.StateSet) (next []*node, err error) {
-	for part := range slices.Chunk(parents, o.c.opts.PageSize) {
-		d := descent{o: o, parents: part, states: states, next: next}
-		err = d.run(ctx, 0)
-		if next = d.next; err != nil {
-			break
-		}
-	}
-	return next, err
-}
-
-// A descent cancels the children of up to a page of parents.
-type descent struct {
-	o       *operation
-	parents []*node // ordered by ID
-	states  lifecycle.StateSet
-	at      int    // the parent that the last child belonged to
-	known   visits // children that have been recorded before
-	seen    int    // how many children have been recorded
-	next    []*node
-}
-
-// run begins after a child of the first parent. It returns an error if the operation has
-// to stop. A parent whose children cannot be read keeps only them from being
-// cancelled.
-func (d *descent) run(ctx context.Context, after lifecycle.ID) error {
-	o := d.o
-	q := ChildQuery{States: d.states, Limit: o.c.opts.PageSize}
-	if after != 0 {
-		q.After = Cursor{d.parents[0].req.ID, after}
-	}
-	for _, n := range d.parents {
-		q.Parents = append(q.Parents, n.req.ID)
-	}
-	return eachPage(ctx, &o.store, q, func(q *ChildQuery) (more bool, err error) {
-		more, err = d.page(ctx, q)
-		o.tellAll(ctx)
-		return more, err
-	}, func(parent lifecycle.ID, err error) error {
-		o.fail(d.parent(parent), unreadBelow(parent, err))
-		return nil
-	})
-}
-
-// parent returns the parent of that id. Children come in order, so that it is mostly the
-// one of the last child.
-func (d *descent) parent(id lifecycle.ID) *node {
-	if d.parents[d.at].req.ID != id {
-		d.at = position(d.parents, id)
-	}
-	return d.parents[d.at]
-}
-
-// record records the result for one child, now r, that was in state from.
-func (d *descent) record(r lifecycle.Request, from lifecycle.State, what Disposition, err error) {
-	d.seen++
-	if n := d.o.record(d.parent(r.Parent), r, from, what, err); n != nil {
-		d.next = append(d.next, n)
-	}
-}
-
-// recordMade records the result for a child whose change has been made.
-func (d *descent) recordMade(ch Change) {
-	d.record(ch.New(), ch.Old.State, madeOf(ch), nil)
-}
-
-// madeOf returns what a change that has been made is to a cancel.
-func madeOf(ch Change) Disposition {
-	if ch.State == lifecycle.StateCancelling {
-		return DispositionCancelling
-	}
-	return DispositionCancelled
-}
-
-// record records the result for one child of parent, now r, that was in state from. If it
-// may have children it returns a node for it.
-func (o *operation) record(parent *node, r lifecycle.Request, from lifecycle.State, what Disposition, err error) *node {
-	parent.children = true
-	switch what {
-	case DispositionCancelling, DispositionAlreadyCancelling:
-		if unanswered(r) {
-			o.tell = append(o.tell, r.ID)
-		}
-		n := &node{req: r, from: from, changed: what == DispositionCancelling}
-		if n.opensBelow() {
-			if o.visited.visit(r.ID) {
-				return n
-			}
-			if o.resuming == nil && !o.again {
-				o.failures.fail(fmt.Errorf("cancel: request %d is below itself", r.ID))
-			}
-			return nil
-		}
-	case DispositionFailed: // it may have been changed
-		parent.mustLook = true
-		o.visited.visit(r.ID) // should Resume come upon it, it is for the next Resume
-		o.failures.fail(err)
-	case DispositionConflict:
-		o.visited.visit(r.ID)
-		o.failures.conflict(err)
-	default:
-		parent.mustLook = true
-	}
-	o.give(Receipt{ID: r.ID, Parent: r.Parent, Kind: r.Kind, Disposition: what, From: from, To: r.State, Err: err})
-	return nil
-}
-
-// tellAll interrupts the work of the children that have been recorded.
-func (o *operation) tellAll(ctx context.Context) {
-	o.interrupt(ctx, o.tell, o.now())
-	o.tell = o.tell[:0]
 }

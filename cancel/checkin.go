@@ -72,13 +72,6 @@ func (o *operation) checkIn(ctx context.Context) (CheckInResult, error) {
 	}
 }
 
-// checkInChange returns the change that starts the grace of r anew.
-func checkInChange(r lifecycle.Request, cause Cause) Change {
-	ch := change(r, 0, r.State, r.Outcome, cause)
-	ch.CheckedIn = cause.Time
-	return ch
-}
-
 // causeOf returns why the request was cancelled, as far as the store can tell.
 func (o *operation) causeOf(ctx context.Context, id lifecycle.ID) (Cause, error) {
 	if o.c.causes == nil {

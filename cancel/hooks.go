@@ -2,7 +2,6 @@ package cancel
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"slices"
 
@@ -146,32 +145,5 @@ func joinTransitions(hs []Hooks) func(context.Context, TransitionInfo) {
 		for _, f := range fs {
 			f(ctx, info)
 		}
-	}
-}
-
-// errLeft is the error of an operation that a panic has left.
-var errLeft = errors.New("cancel: a function of the caller panicked")
-
-// run calls f between the hooks Start and End, and returns what f has left in o.
-func (o *operation) run(ctx context.Context, f func(ctx context.Context) error) (res Result, err error) {
-	hooks := &o.c.opts.Hooks
-	if hooks.Start != nil {
-		ctx = hooks.Start(ctx, o.info)
-	}
-	if hooks.End != nil {
-		err = errLeft
-		defer func() { hooks.End(ctx, EndInfo{StartInfo: o.info, Result: o.result, Err: err}) }()
-	}
-	err = f(ctx)
-	return o.result, err
-}
-
-// stored tells of a change that has been stored.
-func (o *operation) stored(ctx context.Context, ch *Change) {
-	if o.c.opts.Hooks.Transition != nil && ch.Trigger != 0 {
-		o.c.opts.Hooks.Transition(ctx, TransitionInfo{
-			ID: ch.Old.ID, Parent: ch.Old.Parent, Kind: ch.Old.Kind,
-			From: ch.Old.State, To: ch.State, Trigger: ch.Trigger, Cause: ch.Cause,
-		})
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/bits"
 	"math/rand/v2"
 	"time"
 
@@ -221,65 +220,49 @@ func (o *operation) err() error {
 	return o.failures.err(o.verb, o.id)
 }
 
-// failures collects what went wrong with single requests while the operation
-// went on with the others.
-type failures struct {
-	conflicts, others int
-	first             []error // of each sort together, at most maxFailures
-}
-
-const maxFailures = 8
-
-// fail notes that the store failed on a request.
-func (f *failures) fail(err error) {
-	f.others++
-	f.keep(err)
-}
-
-// conflict notes that others kept this call from a request.
-func (f *failures) conflict(err error) {
-	f.conflicts++
-	f.keep(err)
-}
-
-func (f *failures) keep(err error) {
-	if len(f.first) < maxFailures {
-		f.first = append(f.first, err)
-	}
-}
-
-func (f *failures) err(verb string, id lifecycle.ID) error {
-	switch cause := errors.Join(f.first...); {
-	case f.others > 0:
-		return esserrors.System(verb, int64(id), fmt.Errorf("%d failures: %w", f.others+f.conflicts, cause))
-	case f.conflicts > 0:
-		return esserrors.Conflict(verb, int64(id), fmt.Sprintf("Others kept changing %d of the requests.", f.conflicts), cause)
-	default:
+func (o *operation) authorize(ctx context.Context) (err error) {
+	if o.c.opts.Authorizer == nil {
 		return nil
 	}
-}
-
-// storeErrors counts how often in a row the store has failed. What fails is tried
-// again in smaller parts, so that one request that cannot be read or written does not
-// keep the others from it; a store that fails at everything is not tried for ever.
-type storeErrors struct{ inRow, most int }
-
-// newStoreErrors allows for more failures than halving a page down to one request
-// takes.
-func newStoreErrors(pageSize int) storeErrors {
-	return storeErrors{most: bits.Len(uint(pageSize)) + 8}
-}
-
-// note counts err, the answer of a call.
-func (s *storeErrors) note(err error) {
-	if err == nil {
-		s.inRow = 0
-	} else {
-		s.inRow++
+	defer func() {
+		if p := recover(); p != nil {
+			err = esserrors.NotAuthorized(o.verb, int64(o.id), fmt.Errorf("authorizer panicked: %v", p))
+		}
+	}()
+	err = o.c.opts.Authorizer.Authorize(ctx, Access{Op: o.info.Op, ID: o.id, Actor: o.actor})
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return o.storeError(ctx, err)
+	default:
+		return esserrors.NotAuthorized(o.verb, int64(o.id), err)
 	}
 }
 
-// giveUp reports whether it is time to stop.
-func (s *storeErrors) giveUp(ctx context.Context) bool {
-	return ctx.Err() != nil || s.inRow >= s.most
+// errLeft is the error of an operation that a panic has left.
+var errLeft = errors.New("cancel: a function of the caller panicked")
+
+// run calls f between the hooks Start and End, and returns what f has left in o.
+func (o *operation) run(ctx context.Context, f func(ctx context.Context) error) (res Result, err error) {
+	hooks := &o.c.opts.Hooks
+	if hooks.Start != nil {
+		ctx = hooks.Start(ctx, o.info)
+	}
+	if hooks.End != nil {
+		err = errLeft
+		defer func() { hooks.End(ctx, EndInfo{StartInfo: o.info, Result: o.result, Err: err}) }()
+	}
+	err = f(ctx)
+	return o.result, err
+}
+
+// stored tells of a change that has been stored.
+func (o *operation) stored(ctx context.Context, ch *Change) {
+	if o.c.opts.Hooks.Transition != nil && ch.Trigger != 0 {
+		o.c.opts.Hooks.Transition(ctx, TransitionInfo{
+			ID: ch.Old.ID, Parent: ch.Old.Parent, Kind: ch.Old.Kind,
+			From: ch.Old.State, To: ch.State, Trigger: ch.Trigger, Cause: ch.Cause,
+		})
+	}
 }

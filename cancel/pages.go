@@ -4,47 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"slices"
 
 	"example.com/ess/lifecycle"
 )
 
 const defaultPageSize = 1000
-
-// Children returns all requests that q asks for, reading them page by page: q.Limit is
-// how many are read at once, and zero means 1000.
-//
-// An error belongs to the request that it comes with, such as one that the store cannot
-// read (see [Repository]). With a zero Request it says that children of a parent, or of
-// all, could not be read. The sequence goes on after an error, with what can be read.
-// The caller may stop at any time, and may change requests meanwhile: nothing stays
-// open. Each range over the sequence begins anew.
-func Children(ctx context.Context, repo Repository, q ChildQuery) iter.Seq2[lifecycle.Request, error] {
-	if q.Limit == 0 {
-		q.Limit = defaultPageSize
-	}
-	return func(yield func(lifecycle.Request, error) bool) {
-		store := newStoreErrors(q.Limit)
-		err := eachPage(ctx, &store, q, func(q *ChildQuery) (more bool, err error) {
-			page, err := children(ctx, repo, q)
-			for _, r := range page {
-				if !yield(r, r.Validate()) {
-					return false, errEnough
-				}
-			}
-			return len(page) > 0, err
-		}, func(parent lifecycle.ID, err error) error {
-			if !yield(lifecycle.Request{}, unreadBelow(parent, err)) {
-				return errEnough
-			}
-			return nil
-		})
-		if err != nil && err != errEnough { //nolint:errorlint // never wrapped
-			yield(lifecycle.Request{}, err)
-		}
-	}
-}
 
 // errEnough ends eachPage early. It is never wrapped.
 var errEnough = errors.New("enough")

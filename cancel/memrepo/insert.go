@@ -68,59 +68,6 @@ func (m *Repo) insertable(r lifecycle.Request) error {
 	return nil
 }
 
-// link enters the records from position first on into the order of all and under
-// their parents.
-func (m *Repo) link(first int) {
-	var unsorted map[*kids]struct{}
-	for at := first; at < len(m.records); at++ {
-		rec := &m.records[at]
-		m.enter(at)
-		k := m.kids[rec.parent]
-		if k == nil {
-			k = &kids{}
-			m.kids[rec.parent] = k
-		}
-		live := lifecycle.Live.Has(rec.state)
-		if live {
-			k.live++
-		}
-		if n := len(k.at); n == 0 || m.records[k.at[n-1]].id < rec.id {
-			k.at = append(k.at, int32(at))
-			continue
-		}
-		if len(m.records)-first > 1 { // one by one would take a time quadratic in their number
-			k.at = append(k.at, int32(at))
-			if unsorted == nil {
-				unsorted = map[*kids]struct{}{}
-			}
-			unsorted[k] = struct{}{}
-			continue
-		}
-		pos := m.after(k.at, rec.id)
-		k.at = slices.Insert(k.at, pos, int32(at))
-		if live {
-			k.done = min(k.done, pos)
-		}
-	}
-	for k := range unsorted {
-		m.sort(k.at)
-		k.done = 0
-		m.pass(k)
-	}
-}
-
-// enter enters the record at a position, which is the last so far, into the order of
-// all.
-func (m *Repo) enter(at int) {
-	id := m.records[at].id
-	switch n := len(m.byID); {
-	case n > 0 && m.records[m.byID[n-1]].id < id:
-		m.byID = append(m.byID, int32(at))
-	case n > 0, at > 0 && m.records[at-1].id > id:
-		m.stale = true
-	}
-}
-
 // Submit inserts a request as a scheduler does: only if its parent, if it has one,
 // admits a child at this moment (see [lifecycle.Admit]). It returns an error with
 // [esserrors.CodeUnsupportedState] if the parent does not, with

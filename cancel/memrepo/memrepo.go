@@ -14,12 +14,8 @@
 package memrepo
 
 import (
-	"cmp"
 	"iter"
-	"math"
-	"slices"
 	"sync"
-	"time"
 
 	"example.com/ess/cancel"
 	"example.com/ess/lifecycle"
@@ -37,26 +33,6 @@ type Repo struct {
 	cause   *cancel.Cause // the last one kept: most are kept many times
 }
 
-// A record is a request in 40 bytes. Its parent's kids and the index take the rest.
-type record struct {
-	id, parent lifecycle.ID
-	checkedIn  int64 // microseconds since 1970, or never
-	cause      *cancel.Cause
-	attempt    int32
-	kind       lifecycle.Kind
-	state      lifecycle.State
-	outcome    lifecycle.State
-}
-
-// kids are the children of one parent.
-type kids struct {
-	at   []int32 // positions, ordered by ID
-	live int     // how many of them are live
-	done int     // length of the prefix with no live child; live queries skip it
-}
-
-const never = math.MinInt64
-
 var (
 	_ cancel.TreeCanceller    = (*Repo)(nil)
 	_ cancel.ChildCanceller   = (*Repo)(nil)
@@ -65,58 +41,6 @@ var (
 	_ cancel.CancellingLister = (*Repo)(nil)
 	_ cancel.CauseReader      = (*Repo)(nil)
 )
-
-func (rec *record) request() lifecycle.Request {
-	r := lifecycle.Request{ID: rec.id, Parent: rec.parent, Kind: rec.kind, State: rec.state, Outcome: rec.outcome, Attempt: int(rec.attempt)}
-	if rec.checkedIn != never {
-		r.CheckedIn = time.UnixMicro(rec.checkedIn).UTC()
-	}
-	return r
-}
-
-func microseconds(t time.Time) int64 {
-	if t.IsZero() {
-		return never
-	}
-	return t.UnixMicro()
-}
-
-// sort orders positions by ID.
-func (m *Repo) sort(at []int32) {
-	slices.SortFunc(at, func(a, b int32) int { return cmp.Compare(m.records[a].id, m.records[b].id) })
-}
-
-// pass moves k.done behind the children that are not live.
-func (m *Repo) pass(k *kids) {
-	for k.done < len(k.at) && !lifecycle.Live.Has(m.records[k.at[k.done]].state) {
-		k.done++
-	}
-}
-
-// set writes to rec. All changes of a state come here.
-func (m *Repo) set(rec *record, state, outcome lifecycle.State) {
-	was, is := lifecycle.Live.Has(rec.state), lifecycle.Live.Has(state)
-	rec.state, rec.outcome = state, outcome
-	switch k := m.kids[rec.parent]; {
-	case was && !is:
-		k.live--
-		m.pass(k)
-	case is && !was: // no rule permits it, but Apply does what it is told
-		k.live++
-		k.done = 0
-	}
-}
-
-// after returns where in at, which is ordered, the ids greater than id begin.
-func (m *Repo) after(at []int32, id lifecycle.ID) int {
-	pos, found := slices.BinarySearchFunc(at, id, func(at int32, id lifecycle.ID) int {
-		return cmp.Compare(m.records[at].id, id)
-	})
-	if found {
-		pos++
-	}
-	return pos
-}
 
 // Len returns how many requests there are.
 func (m *Repo) Len() int {

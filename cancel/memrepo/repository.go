@@ -145,29 +145,3 @@ func (m *Repo) change(rec *record, ch *cancel.Change) bool {
 	}
 	return true
 }
-
-// EndParent implements [cancel.ParentEnder].
-func (m *Repo) EndParent(ctx context.Context, ch cancel.Change) (bool, error) {
-	if err := ctx.Err(); err != nil {
-		return false, err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	at, ok := m.index[ch.Old.ID]
-	if k := m.kids[ch.Old.ID]; !ok || k != nil && k.live > 0 {
-		return false, nil
-	}
-	return m.change(&m.records[at], &ch), nil
-}
-
-// keep keeps the cause with rec if it is the first.
-func (m *Repo) keep(rec *record, cause *cancel.Cause) {
-	if rec.cause != nil {
-		return
-	}
-	if m.cause == nil || *m.cause != *cause {
-		kept := *cause
-		m.cause = &kept
-	}
-	rec.cause = m.cause
-}

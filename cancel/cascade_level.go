@@ -2,12 +2,57 @@ package cancel
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
 	"example.com/ess/lifecycle"
 )
+
+// A descent cancels the children of up to a page of parents.
+type descent struct {
+	o       *operation
+	parents []*node // ordered by ID
+	states  lifecycle.StateSet
+	at      int    // the parent that the last child belonged to
+	known   visits // children that have been recorded before
+	seen    int    // how many children have been recorded
+	next    []*node
+}
+
+// descend cancels those children of the parents, which are ordered by ID, that are in
+// one of the states, and returns those that may have children.
+func (o *operation) descend(ctx context.Context, parents []*node, states lifecycle.StateSet) (next []*node, err error) {
+	for part := range slices.Chunk(parents, o.c.opts.PageSize) {
+		d := descent{o: o, parents: part, states: states, next: next}
+		err = d.run(ctx, 0)
+		if next = d.next; err != nil {
+			break
+		}
+	}
+	return next, err
+}
+
+// run begins after a child of the first parent. It returns an error if the operation has
+// to stop. A parent whose children cannot be read keeps only them from being
+// cancelled.
+func (d *descent) run(ctx context.Context, after lifecycle.ID) error {
+	o := d.o
+	q := ChildQuery{States: d.states, Limit: o.c.opts.PageSize}
+	if after != 0 {
+		q.After = Cursor{d.parents[0].req.ID, after}
+	}
+	for _, n := range d.parents {
+		q.Parents = append(q.Parents, n.req.ID)
+	}
+	return eachPage(ctx, &o.store, q, func(q *ChildQuery) (more bool, err error) {
+		more, err = d.page(ctx, q)
+		o.tellAll(ctx)
+		return more, err
+	}, func(parent lifecycle.ID, err error) error {
+		o.fail(d.parent(parent), unreadBelow(parent, err))
+		return nil
+	})
+}
 
 // page cancels the next page of children, by the store's own means if it has any.
 func (d *descent) page(ctx context.Context, q *ChildQuery) (more bool, err error) {
@@ -17,108 +62,6 @@ func (d *descent) page(ctx context.Context, q *ChildQuery) (more bool, err error
 		}
 	}
 	return d.pageBySteps(ctx, q)
-}
-
-// pageAtOnce cancels a page of children in one call of the store. It reports in done
-// whether the store has done that. If it declines, fails or answers nonsense, the page
-// is left to pageBySteps: what failed may be one request, which must not keep its
-// siblings from being cancelled.
-func (d *descent) pageAtOnce(ctx context.Context, q *ChildQuery) (more, done bool, err error) {
-	o := d.o
-	ask := ChildCancel{Query: *q, Cause: o.now(), All: o.receipt != nil || o.c.opts.Hooks.Transition != nil}
-	page, err := o.c.children.CancelChildren(ctx, ask)
-	if errors.Is(err, errors.ErrUnsupported) {
-		return false, false, nil
-	}
-	failed := err != nil
-	if nonsense := checkPage(ask, page, failed); nonsense != nil {
-		o.failures.fail(o.storeError(ctx, nonsense))
-		failed, page = true, ChildPage{}
-	}
-	if failed {
-		// Some may have been changed, and their parents be left to us.
-		for i := range d.parents {
-			d.parents[i].children, d.parents[i].mustLook = true, true
-		}
-	}
-	ended := page.Cancelled > 0
-	for i := range page.Changes {
-		ch := &page.Changes[i]
-		ended = ended || ch.State == lifecycle.StateCancelled
-		if d.known.has(ch.Old.ID) {
-			continue
-		}
-		if failed {
-			d.known.visit(ch.Old.ID)
-		}
-		if ch.State != ch.Old.State {
-			o.stored(ctx, ch)
-			d.recordMade(*ch)
-		} else if err := ch.Old.Validate(); err != nil {
-			d.record(ch.Old, ch.Old.State, DispositionFailed, err)
-		} else {
-			d.record(ch.Old, ch.Old.State, DispositionAlreadyCancelling, nil)
-		}
-	}
-	o.result.Counts[DispositionCancelled] += page.Cancelled
-	if ended {
-		// The store need not say whose they were. To look in vain is harmless, and it
-		// is done with receipts as without, so that they tell the same.
-		for i := range d.parents {
-			if p := d.parents[i]; p.req.ID >= q.After.Parent && (!page.More || p.req.ID <= page.Last.Parent) {
-				p.children, p.mustLook = true, true
-			}
-		}
-	}
-	if failed {
-		if ctx.Err() != nil {
-			return false, false, o.storeError(ctx, err)
-		}
-		return false, false, nil
-	}
-	q.After = page.Last
-	return page.More, true, nil
-}
-
-// checkPage returns an error if page, the answer to ask, cannot be true. Where the store
-// has failed besides, the page has less to say.
-func checkPage(ask ChildCancel, page ChildPage, failed bool) error {
-	q := ask.Query
-	switch {
-	case page.Cancelled < 0 || len(page.Changes)+page.Cancelled > q.Limit:
-		return fmt.Errorf("cancel: CancelChildren answered for %d and %d children, the limit is %d", len(page.Changes), page.Cancelled, q.Limit)
-	case page.More && !failed && page.Last.Compare(q.After) <= 0:
-		return errors.New("cancel: CancelChildren does not advance")
-	}
-	after := q.After
-	for _, ch := range page.Changes {
-		at := Cursor{ch.Old.Parent, ch.Old.ID}
-		if _, ok := slices.BinarySearch(q.Parents, at.Parent); !ok || at.Compare(after) <= 0 {
-			return fmt.Errorf("cancel: CancelChildren returned request %d of parent %d, which was not asked for or is out of order", at.ID, at.Parent)
-		}
-		after = at
-		if err := checkChange(ch, ask.Cause); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// checkChange returns an error if ch, which a store says to have made of a child, cannot
-// be true.
-func checkChange(ch Change, cause Cause) error {
-	unreadable := !ch.Old.State.Valid()
-	want, needed := cancelChange(ch.Old, cause)
-	if !needed {
-		want = Change{Old: ch.Old, State: ch.Old.State, Outcome: ch.Old.Outcome}
-	}
-	switch {
-	case unreadable && ch.State == ch.Old.State:
-	case unreadable, ch.Old.Validate() != nil, lifecycle.Terminal.Has(ch.Old.State),
-		ch.State != want.State, ch.Outcome != want.Outcome, ch.Trigger != want.Trigger:
-		return fmt.Errorf("cancel: the store says that request %d went from %v to %v (then %v) by %v", ch.Old.ID, ch.Old.State, ch.State, ch.Outcome, ch.Trigger)
-	}
-	return nil
 }
 
 // pageBySteps cancels a page of children by reading and writing it.
@@ -274,4 +217,73 @@ func (o *operation) write(ctx context.Context, changes []Change, each func(ch Ch
 		}
 	}
 	return nil
+}
+
+// parent returns the parent of that id. Children come in order, so that it is mostly the
+// one of the last child.
+func (d *descent) parent(id lifecycle.ID) *node {
+	if d.parents[d.at].req.ID != id {
+		d.at = position(d.parents, id)
+	}
+	return d.parents[d.at]
+}
+
+// record records the result for one child, now r, that was in state from.
+func (d *descent) record(r lifecycle.Request, from lifecycle.State, what Disposition, err error) {
+	d.seen++
+	if n := d.o.record(d.parent(r.Parent), r, from, what, err); n != nil {
+		d.next = append(d.next, n)
+	}
+}
+
+// recordMade records the result for a child whose change has been made.
+func (d *descent) recordMade(ch Change) {
+	d.record(ch.New(), ch.Old.State, madeOf(ch), nil)
+}
+
+// madeOf returns what a change that has been made is to a cancel.
+func madeOf(ch Change) Disposition {
+	if ch.State == lifecycle.StateCancelling {
+		return DispositionCancelling
+	}
+	return DispositionCancelled
+}
+
+// record records the result for one child of parent, now r, that was in state from. If it
+// may have children it returns a node for it.
+func (o *operation) record(parent *node, r lifecycle.Request, from lifecycle.State, what Disposition, err error) *node {
+	parent.children = true
+	switch what {
+	case DispositionCancelling, DispositionAlreadyCancelling:
+		if unanswered(r) {
+			o.tell = append(o.tell, r.ID)
+		}
+		n := &node{req: r, from: from, changed: what == DispositionCancelling}
+		if n.opensBelow() {
+			if o.visited.visit(r.ID) {
+				return n
+			}
+			if o.resuming == nil && !o.again {
+				o.failures.fail(fmt.Errorf("cancel: request %d is below itself", r.ID))
+			}
+			return nil
+		}
+	case DispositionFailed: // it may have been changed
+		parent.mustLook = true
+		o.visited.visit(r.ID) // should Resume come upon it, it is for the next Resume
+		o.failures.fail(err)
+	case DispositionConflict:
+		o.visited.visit(r.ID)
+		o.failures.conflict(err)
+	default:
+		parent.mustLook = true
+	}
+	o.give(Receipt{ID: r.ID, Parent: r.Parent, Kind: r.Kind, Disposition: what, From: from, To: r.State, Err: err})
+	return nil
+}
+
+// tellAll interrupts the work of the children that have been recorded.
+func (o *operation) tellAll(ctx context.Context) {
+	o.interrupt(ctx, o.tell, o.now())
+	o.tell = o.tell[:0]
 }

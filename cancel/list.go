@@ -10,44 +10,38 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// A CancellingLister is a Repository that can find the requests which are
-// CANCELLING without walking all trees. [Canceller.Resume] uses it through
-// [ListCancelling]. A Repository that wraps another should forward it.
-type CancellingLister interface {
-	Repository
-
-	// ListCancelling returns, ordered by ID, requests in CANCELLING whose ID is
-	// greater than after, and at most limit of them, each with what
-	// [CauseReader.Cause] says of it. Only an empty page says that there are
-	// none left.
-	//
-	// A row in CANCELLING whose kind or outcome cannot be read is among them, with
-	// State 0.
-	//
-	// An error matching errors.ErrUnsupported declines.
-	ListCancelling(ctx context.Context, after lifecycle.ID, limit int) ([]CancellingRequest, error)
-}
-
-// A CancellingRequest is a request that is CANCELLING.
-type CancellingRequest struct {
-	Request lifecycle.Request
-	// Cause says who cancelled it and why. It is zero if the store cannot tell.
-	Cause Cause
-}
-
-// A CauseReader is a Repository that can tell why a request was cancelled.
-// [Canceller.CheckIn] tells the work of the request, and [Canceller.Resume]
-// hands the cause on to the children that it still has to cancel. A Repository
-// that wraps another should forward it.
-type CauseReader interface {
-	Repository
-
-	// Cause returns the Cause of the first change with [lifecycle.TriggerCancel]
-	// that Apply or CancelChildren made to the request, the zero Cause if there was
-	// none, or an error matching [ErrNotFound].
-	//
-	// An error matching errors.ErrUnsupported declines.
-	Cause(ctx context.Context, id lifecycle.ID) (Cause, error)
+// Children returns all requests that q asks for, reading them page by page: q.Limit is
+// how many are read at once, and zero means 1000.
+//
+// An error belongs to the request that it comes with, such as one that the store cannot
+// read (see [Repository]). With a zero Request it says that children of a parent, or of
+// all, could not be read. The sequence goes on after an error, with what can be read.
+// The caller may stop at any time, and may change requests meanwhile: nothing stays
+// open. Each range over the sequence begins anew.
+func Children(ctx context.Context, repo Repository, q ChildQuery) iter.Seq2[lifecycle.Request, error] {
+	if q.Limit == 0 {
+		q.Limit = defaultPageSize
+	}
+	return func(yield func(lifecycle.Request, error) bool) {
+		store := newStoreErrors(q.Limit)
+		err := eachPage(ctx, &store, q, func(q *ChildQuery) (more bool, err error) {
+			page, err := children(ctx, repo, q)
+			for _, r := range page {
+				if !yield(r, r.Validate()) {
+					return false, errEnough
+				}
+			}
+			return len(page) > 0, err
+		}, func(parent lifecycle.ID, err error) error {
+			if !yield(lifecycle.Request{}, unreadBelow(parent, err)) {
+				return errEnough
+			}
+			return nil
+		})
+		if err != nil && err != errEnough { //nolint:errorlint // never wrapped
+			yield(lifecycle.Request{}, err)
+		}
+	}
 }
 
 // ListCancelling returns the requests in repo that are CANCELLING, such as those
