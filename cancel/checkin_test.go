@@ -26,3 +26,19 @@ func TestCheckInBehind(t *testing.T) {
 		t.Errorf("checked in %v, want %v; told %v", r, now, in.Request)
 	}
 }
+
+// TestCheckInAfterAnswer checks in when there is nothing to write: the request is
+// returned as the store has it.
+func TestCheckInAfterAnswer(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		"1 SUBREQUEST_PARENT CANCELLING WARNING; 2<1 CHILD CANCELLING", // its work has acknowledged
+		"1 PARENT CANCELLING; 2<1 CHILD CANCELLING",                    // it has no work
+	} {
+		repo := newRepo(t, text)
+		in, err := cancel.New(repo, nil).CheckIn(t.Context(), cancel.Order{ID: 1})
+		if r, _ := repo.Get(t.Context(), 1); err != nil || !in.Cancelling || in.Request != r {
+			t.Errorf("CheckIn = %+v, %v; the store has %+v", in, err, r)
+		}
+	}
+}
