@@ -7,48 +7,56 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// Cancel cancels the request and everything below it.
+// Cancel cancels a request and everything below it.
 //
-// A request of which no work executes becomes CANCELLED. One whose work may
-// execute becomes CANCELLING and stays so until the work has acknowledged
-// (specification). A parent becomes CANCELLING first and admits no child from
-// then on; every live request below it is cancelled, and the parent ends after
-// its last child. Ancestors that were only waiting for this request end too
-// (decision). Cancelling a request that is CANCELLING succeeds, changes nothing
-// that is already done, interrupts its work again and takes up a cascade that
-// was cut off (decision).
+// A request of which no work executes becomes CANCELLED. A request whose work may be
+// executing becomes CANCELLING, and stays so until the work has acknowledged. A parent
+// becomes CANCELLING first; then every live request below it is cancelled in the same
+// way (all this is the specification's; for states that it does not name see the rules
+// of package lifecycle). The parent ends after its last child, and so do ancestors that
+// were CANCELLING and only waiting for this request (decision).
 //
-// Cancel returns when the tree is as far as cancelling can bring it: ended, or
-// CANCELLING and waiting for work. Work is told by the [Interrupter] right after
-// its request has been written. Work that cancels a tree in which it runs itself
-// has to pass a context other than its own, which the cancel ends:
-// [context.WithoutCancel] makes one.
+// If the request is CANCELLING already, Cancel succeeds. It changes nothing that is
+// done, interrupts the work again, and completes a cascade that was cut off (decision).
 //
-// The error has [esserrors.CodeUnsupportedState] if the request has ended
-// (specification), also if it did so, other than as CANCELLED, while this call
-// tried to cancel it; [esserrors.CodeNotAuthorized]; [esserrors.CodeNotFound];
-// [esserrors.CodeConflict] if others kept changing requests; or
-// [esserrors.CodeSystem]. In the last two cases some requests may have been
-// cancelled: the Result counts them, and cancelling again or [Canceller.Resume]
-// goes on. If ctx is done the error matches ctx.Err() and has no code of this
-// module; again Resume goes on.
+// Cancel returns when the tree is as far as cancelling can bring it: every request has
+// ended, or is CANCELLING and waits for work. If the work of this tree calls Cancel
+// itself, it has to pass a context other than its own, because the cancel ends that
+// one: [context.WithoutCancel] makes one.
 //
-// A request that was there when this call began, and is gone before it could be
-// cancelled, has ended: that is no error, and Receipt.To is 0. One request that fails
-// keeps only what is below it from being cancelled, never its siblings.
+// The error has
+//
+//   - [esserrors.CodeUnsupportedState] if the request has ended (specification), also if
+//     it ended while this call tried to cancel it, other than as CANCELLED;
+//   - [esserrors.CodeNotAuthorized] if the [Authorizer] does not permit it;
+//   - [esserrors.CodeNotFound] if there is no such request;
+//   - [esserrors.CodeConflict] if others kept changing a request;
+//   - [esserrors.CodeSystem] if the store failed, or a request is unreadable.
+//
+// With the last two, some requests may have been cancelled. The Result counts those that
+// are known to be; cancelling again, or [Canceller.Resume], does the rest. If ctx is
+// done, the error matches ctx.Err() and has no code of this module; what was begun is
+// for Resume then.
+//
+// If a request was live when this call first read it, and is gone when it is to be
+// cancelled, it has ended: that is no error, and Receipt.To is 0. If one request fails,
+// only what is below it is not cancelled: its siblings are. Only a store that fails many
+// times in a row ends the operation early.
 func (c *Canceller) Cancel(ctx context.Context, order Order) (Result, error) {
 	o := c.operation(OpCancel, order)
 	return o.run(ctx, func(ctx context.Context) error { return o.cancel(ctx, true) })
 }
 
-// Fence is like [Canceller.Cancel], but of a parent it cancels nothing except the
-// request itself: it makes it CANCELLING, durably, so that it admits no child, and
-// leaves what is below it to [Canceller.Resume], in this process or another.
+// Fence is like [Canceller.Cancel], but cancels nothing below the request. A parent
+// becomes CANCELLING, durably, so that it admits no child from then on. Its children go
+// on until [Canceller.Resume], in this process or another, cancels them (decision). To a
+// leaf, Fence and Cancel do the same.
 func (c *Canceller) Fence(ctx context.Context, order Order) (Result, error) {
 	o := c.operation(OpCancel, order)
 	return o.run(ctx, func(ctx context.Context) error { return o.cancel(ctx, false) })
 }
 
+// cancel cancels the request of the order and, if whole is set, what is below it.
 func (o *operation) cancel(ctx context.Context, whole bool) error {
 	if err := o.authorize(ctx); err != nil {
 		return err
@@ -74,7 +82,7 @@ func (o *operation) cancel(ctx context.Context, whole bool) error {
 	return o.err()
 }
 
-// cancelRoot makes the request CANCELLED or CANCELLING.
+// cancelRoot makes the request of the order CANCELLED or CANCELLING, and nothing else.
 func (o *operation) cancelRoot(ctx context.Context) (node, error) {
 	var seen lifecycle.Request // as it was when this call first saw it live
 	for attempt := 1; ; attempt++ {
@@ -110,7 +118,7 @@ func (o *operation) cancelRoot(ctx context.Context) (node, error) {
 		case r.State == lifecycle.StateCancelling:
 			return node{req: r, from: r.State}, nil
 		case r.State == lifecycle.StateCancelled && seen.ID != 0:
-			// Somebody else has cancelled it meanwhile: what the caller wanted is done.
+			// Somebody else has cancelled it meanwhile, as the caller wanted.
 			return node{req: r, from: seen.State}, nil
 		case r.State == lifecycle.StateCancelled && o.many:
 			return node{req: r, from: r.State}, nil

@@ -1,11 +1,9 @@
 package cancel
 
-import (
-	"time"
-)
+import "time"
 
-// A Canceller cancels the requests of a [Repository] and brings what has been
-// cancelled to its end.
+// A Canceller does everything with the requests of a [Repository] that this package
+// can do.
 //
 // It keeps nothing between calls: any number of Cancellers, in any number of
 // processes, may work on one store. A Canceller is safe for concurrent use.
@@ -20,7 +18,7 @@ type Canceller struct {
 }
 
 // New returns a Canceller for the requests in repo. It copies opts, which may be
-// nil. It panics if repo is nil or a count in opts is negative.
+// nil. It panics if repo is nil, or PageSize or MaxAttempts is negative.
 func New(repo Repository, opts *Options) *Canceller {
 	if repo == nil {
 		panic("cancel: New: nil Repository") //nolint:forbidigo // a mistake of the programmer

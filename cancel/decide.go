@@ -7,19 +7,24 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// A Decision is what a cancel makes of a request, by its kind and state.
+// This file has what can be decided about one request without the store.
+
+// A Decision says what a cancel does to a request of one kind in one state.
 type Decision struct {
-	Kind  lifecycle.Kind
-	From  lifecycle.State
-	State lifecycle.State // CANCELLED or CANCELLING
-	// Outcome is CANCELLED for a request that becomes CANCELLING and has no work
-	// to wait for, and 0 otherwise.
+	Kind lifecycle.Kind
+	// From is the state in which the cancel finds the request.
+	From lifecycle.State
+	// State is the state that the cancel writes: CANCELLED or CANCELLING.
+	State lifecycle.State
+	// Outcome is the outcome that the cancel writes: CANCELLED if the request
+	// becomes CANCELLING and has no work to wait for, and 0 otherwise.
 	Outcome lifecycle.State
 }
 
-// Decisions returns what a cancel makes of a request of each kind in each live
-// state but CANCELLING, which it leaves as it is. Stores that decide by
-// themselves read their rules from here.
+// Decisions returns what a cancel does to a request of each kind in each live state
+// but CANCELLING, which it leaves as it is. The states are those of the rules of
+// package lifecycle. A store with a capability that cancels makes its statement from
+// these.
 func Decisions() iter.Seq[Decision] {
 	return func(yield func(Decision) bool) {
 		for k := range lifecycle.Kinds() {
@@ -33,7 +38,8 @@ func Decisions() iter.Seq[Decision] {
 	}
 }
 
-// decide asks the rules what a cancel makes of a request of kind k in state s.
+// decide returns what a cancel does to a request of kind k in state s, by the rules. It
+// reports false if no rule permits the cancel.
 func decide(k lifecycle.Kind, s lifecycle.State) (Decision, bool) {
 	to, ok := lifecycle.Next(k, s, lifecycle.TriggerCancel)
 	d := Decision{Kind: k, From: s, State: to}
@@ -43,8 +49,8 @@ func decide(k lifecycle.Kind, s lifecycle.State) (Decision, bool) {
 	return d, ok
 }
 
-// cancelChange returns the change that cancels r. It reports false if r needs
-// none, because it is CANCELLING, or permits none.
+// cancelChange returns the change that cancels r. It reports false if there is none,
+// because r is CANCELLING already or no rule permits the cancel.
 func cancelChange(r lifecycle.Request, cause Cause) (Change, bool) {
 	d, ok := decide(r.Kind, r.State)
 	if !ok || d.State == r.State {
@@ -53,11 +59,12 @@ func cancelChange(r lifecycle.Request, cause Cause) (Change, bool) {
 	return change(r, lifecycle.TriggerCancel, d.State, d.Outcome, cause), true
 }
 
-// SettleChange returns the change that ends r once no child of it is live. It reports
-// false if r is not CANCELLING or not due: its own work has to answer first.
+// SettleChange returns the change that ends r, which is CANCELLING, once no child of it
+// is live. It reports false if r is not CANCELLING, or not due because its own work has
+// to acknowledge first.
 //
-// A container is due always, and ends as CANCELLED. Any other request ends as its
-// Outcome says.
+// A container is always due and ends as CANCELLED, whatever its children ended as
+// (decision). Any other request ends as its Outcome says.
 func SettleChange(r lifecycle.Request, cause Cause) (Change, bool) {
 	if r.State != lifecycle.StateCancelling || due(r) == 0 {
 		return Change{}, false
@@ -74,24 +81,9 @@ func settleChange(r lifecycle.Request, cause Cause) Change {
 	return change(r, t, due(r), 0, cause)
 }
 
-// Who settles a request that is CANCELLING? It may end once its own work has
-// answered (Outcome is set) and no child of it is live. Whoever brings about the
-// last of these looks whether the other holds:
-//
-//   - who ends a child looks at the parent after that write;
-//   - who records the answer of the request's own work looks for live children
-//     after that write;
-//   - who makes the request CANCELLING looks for live children after that write,
-//     and where it finds none, whether the work has answered meanwhile: a child may
-//     have ended by itself, and nobody looks then.
-//
-// Of two that come last at the same time, at least one sees what the other
-// wrote, so that the request never waits for nobody; both may try, and
-// compare-and-set lets one win.
-
-// due returns the state in which r, which is CANCELLING, ends as soon as no child of
-// it is live, or 0 if its own work has to answer first. A container needs no
-// outcome: it always settles to CANCELLED.
+// due returns the state in which r, which is CANCELLING, ends as soon as no child of it
+// is live, or 0 if its own work has to acknowledge first. A container needs no outcome:
+// it always ends as CANCELLED.
 func due(r lifecycle.Request) lifecycle.State {
 	if r.Outcome == 0 && !r.Kind.RunsWork() {
 		return lifecycle.StateCancelled
@@ -99,12 +91,13 @@ func due(r lifecycle.Request) lifecycle.State {
 	return r.Outcome
 }
 
-// unanswered reports whether r is CANCELLING and its own work has not answered.
+// unanswered reports whether r is CANCELLING and waits for its own work to acknowledge.
 func unanswered(r lifecycle.Request) bool {
 	return r.State == lifecycle.StateCancelling && r.Kind.RunsWork() && r.Outcome == 0
 }
 
-// answerTrigger returns the trigger by which work answers with outcome.
+// answerTrigger returns the trigger by which work acknowledges that it has ended as
+// outcome says.
 func answerTrigger(outcome lifecycle.State) lifecycle.Trigger {
 	switch outcome {
 	case lifecycle.StateSucceeded:
@@ -118,20 +111,21 @@ func answerTrigger(outcome lifecycle.State) lifecycle.Trigger {
 	}
 }
 
+// permitted reports whether a rule permits t to r.
 func permitted(r lifecycle.Request, t lifecycle.Trigger) bool {
 	_, ok := lifecycle.Next(r.Kind, r.State, t)
 	return ok
 }
 
-// checkInChange returns the change that starts the grace of r anew.
+// checkInChange returns the change that starts the grace of Force anew for r.
 func checkInChange(r lifecycle.Request, cause Cause) Change {
 	ch := change(r, 0, r.State, r.Outcome, cause)
 	ch.CheckedIn = cause.Time
 	return ch
 }
 
-// change returns the change of r to the given state and outcome. It starts the
-// clock of Force if r enters CANCELLING, and counts attempts.
+// change returns the change of r to the given state and outcome. It starts the grace of
+// Force if r enters CANCELLING, and counts the attempt if t begins one.
 func change(r lifecycle.Request, t lifecycle.Trigger, state, outcome lifecycle.State, cause Cause) Change {
 	ch := Change{Old: r, Trigger: t, State: state, Outcome: outcome, CheckedIn: r.CheckedIn, Attempt: r.Attempt, Cause: cause}
 	if state == lifecycle.StateCancelling && r.State != state {
@@ -143,5 +137,6 @@ func change(r lifecycle.Request, t lifecycle.Trigger, state, outcome lifecycle.S
 	return ch
 }
 
-// timeOf returns t as this package writes it: every store can keep microseconds.
+// timeOf returns t as this package writes it, in UTC and whole microseconds, which every
+// store can keep.
 func timeOf(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }

@@ -8,7 +8,8 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// An Op names an operation of a [Canceller], for an [Authorizer] and for [Hooks].
+// An Op is the name of an operation of a [Canceller], as an [Authorizer] and [Hooks]
+// are told it.
 type Op string
 
 // The operations.
@@ -21,49 +22,51 @@ const (
 	OpTransition  Op = "transition"
 )
 
-// An Order is what is to be done to which request, on whose behalf.
+// An Order says for which request an operation is asked, by whom and why.
 type Order struct {
 	// ID is the request.
 	ID lifecycle.ID `json:"id"`
-	// Attempt is the attempt that speaks, where the work of a request does: see
-	// [lifecycle.Request.Attempt]. If the store has another one, the operation
-	// changes nothing and returns an error matching [ErrSuperseded]. Zero means
-	// that any attempt is meant. Only Transition, Acknowledge and CheckIn look
-	// at it.
+	// Attempt is the attempt for which a worker asks (see
+	// [lifecycle.Request.Attempt]). If another attempt is stored, the operation
+	// changes nothing and returns an error matching [ErrSuperseded]. With zero, and
+	// in a store that keeps no attempts, the operation is for whichever attempt is
+	// stored. Only Transition, Acknowledge and CheckIn look at Attempt.
 	Attempt int `json:"attempt,omitzero"`
-	// Actor is who asks. The Authorizer judges it as it is given; the store and
-	// the hooks are given at most [MaxActor] bytes of it, cleaned as said there.
+	// Actor is who asks. The Authorizer gets it as it is. The store, the hooks and
+	// the Interrupter get at most [MaxActor] bytes of it, cleaned as said there.
 	Actor string `json:"actor,omitzero"`
-	// Reason is why. The store and the hooks are given at most [MaxReason] bytes of
-	// it, cleaned as said there.
+	// Reason is why. The store, the hooks and the Interrupter get at most
+	// [MaxReason] bytes of it, cleaned as said there.
 	Reason string `json:"reason,omitzero"`
 	// Receipt, if not nil, is called once for every request that the operation
-	// touches, on the goroutine of the operation, as soon as it has finished
-	// with the request: children before their parents. A panic in it passes
-	// through and cuts the operation off; Resume goes on.
+	// touches, on the goroutine of the operation, as soon as the operation has
+	// finished with the request: for children before their parents. A panic in
+	// Receipt cuts the operation off and reaches the caller; Resume completes what
+	// was begun.
 	Receipt func(Receipt) `json:"-"`
 }
 
-// How much of [Order.Actor] and [Order.Reason] is kept, in bytes of UTF-8 (decision).
+// MaxActor and MaxReason are how much of [Order.Actor] and [Order.Reason] is kept, in
+// bytes of UTF-8 (decision).
 //
-// What comes from outside is copied to every request of a tree and has to be taken by
-// every database, so this package cleans it once: bytes that are not valid UTF-8
-// become U+FFFD, control characters such as NUL and line ends become spaces, and
-// what is too long is cut off and ends with "…". A cancel is never refused because
-// of these texts.
+// These texts come from outside, are copied to every request of a tree, and have to fit
+// every database. So this package cleans them once, before anything is written. A byte
+// that is not valid UTF-8 becomes U+FFFD; a control character, such as NUL or the end of
+// a line, becomes a space; a text that is too long is cut, and then ends with "…". No
+// operation is refused because of these texts.
 const (
 	MaxActor  = 255
 	MaxReason = 1000
 )
 
-// cleanText returns s as it is kept, in at most so many bytes.
+// cleanText returns s cleaned, in at most that many bytes.
 func cleanText(s string, most int) string {
 	if len(s) <= most && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl) {
 		return s
 	}
 	const more = "…"
 	var b strings.Builder
-	cut := 0 // as much of b as leaves room for more
+	cut := 0 // length of the prefix of b that leaves room for more
 	for _, r := range s {
 		if unicode.IsControl(r) {
 			r = ' '

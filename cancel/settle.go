@@ -8,7 +8,49 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// settleLevel ends the nodes of one level that can end.
+// Who settles a request that is CANCELLING? It can end when it is due and none of its
+// children is live. Whoever makes one of the two true then looks whether the other is:
+//
+//   - who ends a child looks at the parent after that write;
+//   - who records the answer of the request's own work (an acknowledgement, or Force
+//     instead) looks for live children after that write;
+//   - who makes the request CANCELLING looks for live children after that write. Where
+//     it finds none, it looks whether the work has answered meanwhile: a child may have
+//     ended by itself before the answer came.
+//
+// If two of them come last at the same time, at least one sees what the other wrote, so
+// that no request is left waiting for nobody. If both try, compare-and-set lets one win.
+
+// maySettle reports whether this operation has to look whether n can end. It need not if
+// it has seen children and none has ended: they are CANCELLING, and whoever ends the
+// last of them looks at n. If it has seen no child, one may have ended by itself.
+func (n *node) maySettle() bool {
+	return n.failed == nil && !n.ended() && (n.mustLook || !n.children)
+}
+
+// settle ends the nodes that can end, the deepest first. A Settler does so in a few calls;
+// without one, and for what it leaves, this goes level by level.
+func (t *tree) settle(ctx context.Context) error {
+	if t.o.c.settler != nil && t.o.planned == nil {
+		if done, err := t.settleAtOnce(ctx); done || err != nil {
+			return err
+		}
+	}
+	for l, level := range slices.Backward(t.levels) {
+		if err := t.o.settleLevel(ctx, level, l == 0); err != nil {
+			return err
+		}
+		for _, n := range level {
+			if l > 0 && n.ended() {
+				t.parent(l, n).mustLook = true
+			}
+		}
+	}
+	return nil
+}
+
+// settleLevel ends the nodes of one level that can end. root says that it is the level of
+// the root.
 func (o *operation) settleLevel(ctx context.Context, level []*node, root bool) error {
 	var todo []*node
 	for _, n := range level {
@@ -65,8 +107,9 @@ func nodesByID(nodes []*node) map[lifecycle.ID]*node {
 	return byID
 }
 
-// withoutLiveChildren returns those nodes, ordered by ID, that have no live child.
-// Nodes of which that is known already are not looked at again.
+// withoutLiveChildren returns those of nodes, which are ordered by ID, that have no live
+// child. It asks the store only about nodes with mustLook: the others had no live child
+// when the cascade read their children.
 func (o *operation) withoutLiveChildren(ctx context.Context, nodes []*node) ([]*node, error) {
 	live := map[lifecycle.ID]bool{}
 	var ids []lifecycle.ID
@@ -89,7 +132,7 @@ func (o *operation) withoutLiveChildren(ctx context.Context, nodes []*node) ([]*
 			q.After.ID = math.MaxInt64
 			return len(page) > 0 && q.After.Parent < q.Parents[len(q.Parents)-1], nil
 		}, func(parent lifecycle.ID, err error) error {
-			live[parent] = true // for all that is known
+			live[parent] = true // nobody knows better
 			o.fail(nodes[position(nodes, parent)], unreadBelow(parent, err))
 			return nil
 		})
@@ -100,8 +143,8 @@ func (o *operation) withoutLiveChildren(ctx context.Context, nodes []*node) ([]*
 	return slices.DeleteFunc(nodes, func(n *node) bool { return live[n.req.ID] }), nil
 }
 
-// refresh reads again those nodes that others may have changed in what matters
-// here: whose work had not answered, or that could not be written. It returns
+// refresh reads again those nodes that others may have changed: nodes that are not due,
+// whose work may have answered since, and nodes that could not be written. It returns
 // the nodes that can be settled now.
 func (o *operation) refresh(ctx context.Context, nodes []*node, root bool) ([]*node, error) {
 	var old []*node
@@ -126,8 +169,9 @@ func (o *operation) refresh(ctx context.Context, nodes []*node, root bool) ([]*n
 	}), nil
 }
 
-// refreshBelow reads nodes again through their parents: a few calls however many
-// there are. It returns those of which this does not tell enough.
+// refreshBelow reads nodes again as children of their parents, which takes few calls. It
+// returns the nodes that have to be read one by one, because this has not told what
+// became of them.
 func (o *operation) refreshBelow(ctx context.Context, nodes []*node) ([]*node, error) {
 	byID, unread := nodesByID(nodes), visits{}
 	var parents []lifecycle.ID
@@ -164,8 +208,7 @@ func (o *operation) refreshBelow(ctx context.Context, nodes []*node) ([]*node, e
 		if byID[n.req.ID] == nil {
 			return true
 		}
-		// It is no longer CANCELLING. If its work had answered, it can only have
-		// ended as it was due.
+		// It is no longer CANCELLING. If it was due, it has ended as it was due to.
 		if due(n.req) == 0 || unread.has(n.req.Parent) {
 			return false
 		}
@@ -175,7 +218,7 @@ func (o *operation) refreshBelow(ctx context.Context, nodes []*node) ([]*node, e
 	}), nil
 }
 
-// reget reads one node again. It returns an error if the operation has to stop.
+// reget reads n again. It returns an error if the operation has to stop.
 func (o *operation) reget(ctx context.Context, n *node) error {
 	r, ok, err := o.read(ctx, n.req.ID)
 	n.stale = false
@@ -187,7 +230,7 @@ func (o *operation) reget(ctx context.Context, n *node) error {
 		}
 	case ok:
 		n.req = r
-	case due(n.req) != 0: // it can only have ended so
+	case due(n.req) != 0: // it is gone, and has ended as it was due to
 		n.req.State, n.req.Outcome = due(n.req), 0
 	default:
 		n.gone = true

@@ -9,29 +9,9 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// settle ends the nodes that can end, the deepest first: in a few calls if the store is a
-// [Settler], and what that leaves level by level.
-func (t *tree) settle(ctx context.Context) error {
-	if t.o.c.settler != nil && t.o.planned == nil {
-		if done, err := t.settleAtOnce(ctx); done || err != nil {
-			return err
-		}
-	}
-	for l, level := range slices.Backward(t.levels) {
-		if err := t.o.settleLevel(ctx, level, l == 0); err != nil {
-			return err
-		}
-		for _, n := range level {
-			if l > 0 && n.ended() {
-				t.parent(l, n).mustLook = true
-			}
-		}
-	}
-	return nil
-}
-
-// settleAtOnce ends the nodes that can end by the store's own means. It reports false if
-// the store declines, fails or answers nonsense: then what is left is for the other way.
+// settleAtOnce ends the nodes that can end by calls of a Settler. It reports false if that
+// declines, fails, or answers what cannot be true: then what is left has to be settled
+// level by level.
 func (t *tree) settleAtOnce(ctx context.Context) (done bool, err error) {
 	o := t.o
 	ask := map[lifecycle.ID]*node{}
@@ -43,7 +23,7 @@ func (t *tree) settleAtOnce(ctx context.Context) (done bool, err error) {
 			}
 			ask[n.req.ID] = n
 			ids = append(ids, n.req.ID)
-			if l > 0 { // its end may be what the one above waits for
+			if l > 0 { // its parent may wait for nothing else
 				if p := t.parent(l, n); p.failed == nil && !p.ended() && !p.passed {
 					ask[p.req.ID] = p
 				}
@@ -72,17 +52,9 @@ func (t *tree) settleAtOnce(ctx context.Context) (done bool, err error) {
 			return false, nil
 		}
 	}
-	// Whether somebody else has ended the root is what the caller wants to know.
+	// If this has not ended the root, somebody else may have, and the Result says so.
 	if root := t.levels[0][0]; ask[root.req.ID] != nil && !root.ended() {
 		return true, o.reget(ctx, root)
 	}
 	return true, nil
-}
-
-// maySettle reports whether somebody has to look whether n can end. Where children
-// were seen and none ended, each of them is CANCELLING, and whoever ends it looks.
-// Where no child was seen, one may have ended by itself after the work's answer had been
-// recorded because of it.
-func (n *node) maySettle() bool {
-	return n.failed == nil && !n.ended() && (n.mustLook || !n.children)
 }

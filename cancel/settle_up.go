@@ -6,12 +6,12 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// settleUp ends the request id if it is waiting for nothing any more, then its
-// parent, and so on. It is called after a child of id has ended. Ancestors that have
-// ended already are passed: whoever ended them may have been cut off before it
-// looked at theirs.
+// settleUp ends request id if it waits for nothing any more, then its parent, and so on. It
+// is called after a child of id has ended. If an ancestor has ended already, settleUp
+// goes on above it: whoever ended that one may have been cut off before it looked at the
+// parent.
 func (o *operation) settleUp(ctx context.Context, id lifecycle.ID) error {
-	passed := visits{} // in a broken store they may be above one another
+	passed := visits{} // in a broken store the ancestors may be a cycle
 	for id != 0 {
 		n, err := o.settleOne(ctx, id)
 		switch {
@@ -24,7 +24,7 @@ func (o *operation) settleUp(ctx context.Context, id lifecycle.ID) error {
 			o.report(n)
 			o.visited.visit(id)
 		case n.gone:
-			return nil // it waits for nothing, and who is above it is not known
+			return nil // it has ended, and nobody can tell its parent
 		case !n.ended() || !passed.visit(id):
 			return nil
 		}
@@ -33,8 +33,8 @@ func (o *operation) settleUp(ctx context.Context, id lifecycle.ID) error {
 	return nil
 }
 
-// settleOne ends the request id if it is waiting for nothing any more. If it is gone,
-// the node is zero but for that.
+// settleOne ends request id if it waits for nothing any more, and returns it. If the
+// request is gone, the node has only gone set.
 func (o *operation) settleOne(ctx context.Context, id lifecycle.ID) (node, error) {
 	for attempt := 1; ; attempt++ {
 		r, ok, err := o.read(ctx, id)
