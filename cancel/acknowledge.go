@@ -75,7 +75,7 @@ func (o *operation) answer(ctx context.Context, t lifecycle.Trigger, outcome lif
 			return err
 		}
 		if attempt > o.c.opts.MaxAttempts {
-			return o.contended(o.id)
+			return o.leave(r, o.contended(o.id))
 		}
 		// A leaf ends at once. For a parent, the answer is written first and its live
 		// children are looked for then.

@@ -97,11 +97,9 @@ func (o *operation) cancelRoot(ctx context.Context) (node, error) {
 		}
 		switch ch, needed := cancelChange(r, o.now()); {
 		case needed && !o.asPlanned(ch):
-			return node{}, o.unplanned(o.id)
+			return node{}, o.leave(r, o.unplanned(o.id))
 		case needed && attempt > o.c.opts.MaxAttempts:
-			err := o.contended(o.id)
-			o.report(node{req: r, from: r.State, failed: err, conflict: true})
-			return node{}, err
+			return node{}, o.leave(r, o.contended(o.id))
 		case needed:
 			if seen.ID == 0 {
 				seen = r

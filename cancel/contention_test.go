@@ -200,6 +200,20 @@ func TestGivesUp(t *testing.T) {
 	}
 }
 
+// TestContendedAnswer says of a request whose answer cannot be recorded what kept it.
+func TestContendedAnswer(t *testing.T) {
+	t.Parallel()
+	f := &fake{Repository: newRepo(t, "1 SINGLETON CANCELLING")}
+	f.apply = func(_ context.Context, changes []cancel.Change) ([]bool, error) {
+		return make([]bool, len(changes)), nil
+	}
+	got, receipt := receipts(t)
+	res, err := cancel.New(f, nil).Acknowledge(t.Context(), cancel.Order{ID: 1, Receipt: receipt}, lifecycle.StateError)
+	if !errors.Is(err, esserrors.CodeConflict) || res.Root.Disposition != cancel.DispositionConflict || res.Root.To != lifecycle.StateCancelling || got[1] != res.Root {
+		t.Errorf("Acknowledge = %v, %v; receipt %v", res.Root, err, got[1])
+	}
+}
+
 // TestContendedParent says of a parent that cannot be settled what kept it.
 func TestContendedParent(t *testing.T) {
 	t.Parallel()

@@ -161,6 +161,13 @@ func (o *operation) interrupt(ctx context.Context, ids []lifecycle.ID, cause Cau
 // report counts what became of a request and gives its receipt.
 func (o *operation) report(n node) { o.give(n.receipt()) }
 
+// leave reports that this operation leaves r as it found it because of err, which is a
+// conflict, and returns err.
+func (o *operation) leave(r lifecycle.Request, err error) error {
+	o.report(node{req: r, from: r.State, failed: err, conflict: true})
+	return err
+}
+
 func (o *operation) give(rec Receipt) {
 	o.result.Counts[rec.Disposition]++
 	if rec.ID == o.id {
