@@ -10,14 +10,16 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// Children returns all requests that q asks for, reading them page by page: q.Limit is
-// how many are read at once, and zero means 1000.
+// Children returns all requests that q asks for. It reads them page by page; q.Limit is
+// the size of a page, and zero means 1000.
 //
-// An error belongs to the request that it comes with, such as one that the store cannot
-// read (see [Repository]). With a zero Request it says that children of a parent, or of
-// all, could not be read. The sequence goes on after an error, with what can be read.
-// The caller may stop at any time, and may change requests meanwhile: nothing stays
-// open. Each range over the sequence begins anew.
+// An error that comes with a request is about this request, for example an unreadable row
+// (see [Repository]). An error that comes with the zero Request says that the children of
+// one parent, or all that would follow, could not be read. After an error the sequence
+// goes on with what can be read.
+//
+// The caller may stop at any time, and may change requests meanwhile. Each range over the
+// sequence begins anew.
 func Children(ctx context.Context, repo Repository, q ChildQuery) iter.Seq2[lifecycle.Request, error] {
 	if q.Limit == 0 {
 		q.Limit = defaultPageSize
@@ -44,26 +46,28 @@ func Children(ctx context.Context, repo Repository, q ChildQuery) iter.Seq2[life
 	}
 }
 
-// ListCancelling returns the requests in repo that are CANCELLING, such as those
-// whose work may never answer: see [lifecycle.Request.CheckedIn] and
-// [Canceller.Force].
+// ListCancelling returns the requests in repo that are CANCELLING, and the unreadable rows
+// that it comes upon. Requests whose work may be gone are among them: see
+// [Canceller.Overdue].
 //
-// It uses [CancellingLister] if repo has it. Where that declines or fails, it walks
-// the live requests from those without a parent downwards, and then gives no
-// causes.
+// If repo is a [CancellingLister], that finds the requests. Where it declines or fails,
+// and without it, ListCancelling walks the live requests, from those without a parent
+// downwards; it then gives no causes.
 //
-// An error belongs to the request that it comes with, such as one that the store cannot
-// read (see [Repository]). With a zero CancellingRequest it says that something could
-// not be read. The sequence goes on after an error, with what can be read. The caller
-// may stop at any time, and may change requests meanwhile; one that becomes CANCELLING
-// meanwhile may or may not be returned.
+// An error that comes with a request is about this request, for example an unreadable row
+// (see [Repository]). An error that comes with the zero CancellingRequest says that
+// something could not be read. After an error the sequence goes on with what can be read.
+//
+// The caller may stop at any time, and may change requests meanwhile. A request that
+// becomes CANCELLING meanwhile may be returned or not.
 func ListCancelling(ctx context.Context, repo Repository) iter.Seq2[CancellingRequest, error] {
 	return listCancelling(ctx, repo, defaultPageSize)
 }
 
+// listCancelling is ListCancelling with pages of a given size.
 func listCancelling(ctx context.Context, repo Repository, pageSize int) iter.Seq2[CancellingRequest, error] {
 	return func(yield func(CancellingRequest, error) bool) {
-		var after lifecycle.ID // all up to here have been yielded
+		var after lifecycle.ID // all ids up to here have been yielded
 		if lister, ok := repo.(CancellingLister); ok {
 			var err error
 			if after, err = pagesOfLister(ctx, lister, pageSize, yield); err == nil {
@@ -79,8 +83,9 @@ func listCancelling(ctx context.Context, repo Repository, pageSize int) iter.Seq
 	}
 }
 
-// pagesOfLister returns an error if the lister fails, and after which request. It returns
-// nil if there are no more, or if yield wants none.
+// pagesOfLister yields what the lister returns. It returns the id of the last request that
+// was yielded and, if the lister declined or failed then, its error. The error is nil if
+// there are no more requests, or if yield wants no more.
 func pagesOfLister(ctx context.Context, lister CancellingLister, pageSize int, yield func(CancellingRequest, error) bool) (after lifecycle.ID, err error) {
 	for {
 		page, err := lister.ListCancelling(ctx, after, pageSize)
@@ -103,8 +108,9 @@ func pagesOfLister(ctx context.Context, lister CancellingLister, pageSize int, y
 	}
 }
 
-// walkCancelling goes down level by level. It need not look below what is
-// terminal: a parent ends after its children. It passes over the ids up to after.
+// walkCancelling yields the requests that are CANCELLING and whose ids are greater than
+// after. It walks all trees, level by level. It need not look below requests that have
+// ended, because a parent ends after its children. It returns an error if it had to stop.
 func walkCancelling(ctx context.Context, repo Repository, pageSize int, after lifecycle.ID, yield func(CancellingRequest, error) bool) error {
 	seen := visits{}
 	store := newStoreErrors(pageSize)
@@ -119,7 +125,7 @@ func walkCancelling(ctx context.Context, repo Repository, pageSize int, after li
 					if (err != nil || r.State == lifecycle.StateCancelling && r.ID > after) && !yield(CancellingRequest{Request: r}, err) {
 						return false, errEnough
 					}
-					// There may be children below one that cannot be read.
+					// An unreadable row may be a parent.
 					if (r.Kind.HasChildren() || !r.Kind.Valid()) && r.ID > 0 && seen.visit(r.ID) {
 						next = append(next, r.ID)
 					}

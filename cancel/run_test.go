@@ -262,6 +262,14 @@ func TestRunOverChildren(t *testing.T) {
 			t.Errorf("work %v: Run = %v, %s", tt.err, err, got)
 		}
 	}
+	// Where no child is live, a store that is no ParentEnder cannot make sure of it.
+	repo := newRepo(t, "1 SUBREQUEST_PARENT READY; 2<1 CHILD SUCCEEDED")
+	var workers cancel.Workers
+	c := cancel.New(struct{ cancel.Repository }{repo}, nil)
+	err := workers.Run(t.Context(), c, begin(t, repo, 1), func(context.Context) error { return errDisk }, nil)
+	if got := states(repo); got != "1 RUNNING; 2 SUCCEEDED" || !errors.Is(err, errDisk) || !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("without a ParentEnder: Run = %v, %s", err, got)
+	}
 }
 
 // TestRunDeleted has the request end, and its row deleted, while its work runs.
