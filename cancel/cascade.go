@@ -8,32 +8,33 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// A node is a request that an operation has to come back to, because it may have
-// children. Leaves do not become nodes: memory grows with the containers.
+// A node is a request to which an operation has to come back, because it may have
+// children. Leaves do not become nodes, so that memory grows with the parents only.
 type node struct {
 	req   lifecycle.Request // as last read or written
-	from  lifecycle.State   // as first seen
-	level int               // only where CancelTree is used
+	from  lifecycle.State   // as this operation found it
+	level int               // in the tree; only where CancelTree is used
 
-	changed  bool // this call made it CANCELLING or CANCELLED
-	settled  bool // this call ended it
-	gone     bool // it has been deleted, and so has ended
-	stale    bool // others may have changed it since it was read
-	children bool // a live child was seen after the fence
-	mustLook bool // a child ended, by this call or by somebody who did not look
-	looked   bool // its children have been read when it was CANCELLING already
-	passed   bool // it belongs to a tree that this operation has done before
-	conflict bool // failed is that others kept changing it
-	failed   error
+	changed    bool // this operation made it CANCELLING or CANCELLED
+	settled    bool // this operation ended it
+	gone       bool // it has been deleted, and so has ended
+	stale      bool // others may have changed it since it was read
+	children   bool // the cascade has found a live child
+	mustLook   bool // a child may have ended, so that settling has to look for live ones
+	looked     bool // its children have been read since it became CANCELLING
+	doneBefore bool // it belongs to a tree that this operation has cancelled before
+	failed     error
+	conflict   bool // failed is a conflict with others, not a failure of the store
 }
 
 // ended reports whether the request has ended.
 func (n *node) ended() bool { return n.gone || lifecycle.Terminal.Has(n.req.State) }
 
-// opensBelow reports whether there may be something to do for n besides waiting
-// for its own work.
+// opensBelow reports whether something may have to be done for n besides interrupting its
+// work: it may have children, or its outcome is known.
 func (n *node) opensBelow() bool { return n.req.Kind.HasChildren() || n.req.Outcome != 0 }
 
+// receipt returns what this operation did to n.
 func (n *node) receipt() Receipt {
 	rec := Receipt{ID: n.req.ID, Parent: n.req.Parent, Kind: n.req.Kind, From: n.from, To: n.req.State, Err: n.failed}
 	if n.gone {
@@ -58,18 +59,19 @@ func (n *node) receipt() Receipt {
 	return rec
 }
 
-// fail notes in n that the store failed on it.
+// fail records that the store failed on n.
 func (o *operation) fail(n *node, err error) {
 	n.failed = err
 	o.failures.fail(err)
 }
 
-// cascade cancels what is below root, which is CANCELLING, and then settles what
-// can be settled, root and its ancestors included.
+// cascade cancels what is below root, which is CANCELLING, and then settles what can be
+// settled, root and its ancestors included.
 //
-// It goes down level by level. The children of a level are read after its nodes
-// have been made CANCELLING, and since such a node admits no child and what is
-// terminal stays so, one pass over them misses none.
+// It goes down level by level. The children of a level are read after the nodes of the
+// level have become CANCELLING. Such a node admits no child, and a child that has ended
+// stays so: reading the children once finds all. How a TreeCanceller is used instead,
+// sweepAtOnce says.
 func (o *operation) cascade(ctx context.Context, root node) error {
 	o.visited.visit(root.req.ID)
 	t := &tree{o: o, levels: [][]*node{{&root}}}
@@ -94,16 +96,16 @@ func (o *operation) cascade(ctx context.Context, root node) error {
 	return err
 }
 
-// A tree is the nodes that a cascade has come upon, level by level.
+// A tree has the nodes that a cascade has come upon, level by level.
 type tree struct {
 	o      *operation
-	levels [][]*node // each ordered by ID
+	levels [][]*node // each ordered by ID; the first is the root
 
 	byID     map[lifecycle.ID]*node // only where CancelTree is used
-	declined bool                   // by CancelTree
+	declined bool                   // CancelTree has declined
 }
 
-// sweep cancels what is below the last level.
+// sweep cancels what is below the root, level by level.
 func (t *tree) sweep(ctx context.Context) error {
 	for {
 		next, err := t.o.descend(ctx, t.levels[len(t.levels)-1], lifecycle.Live)
@@ -117,7 +119,7 @@ func (t *tree) sweep(ctx context.Context) error {
 	}
 }
 
-// parent returns the parent of n, which is in level l.
+// parent returns the parent of n, which is in level l and not the root.
 func (t *tree) parent(l int, n *node) *node {
 	if t.byID != nil {
 		return t.byID[n.req.Parent]
@@ -126,9 +128,10 @@ func (t *tree) parent(l int, n *node) *node {
 	return above[position(above, n.req.Parent)]
 }
 
+// compareNodes orders nodes by ID.
 func compareNodes(a, b *node) int { return cmp.Compare(a.req.ID, b.req.ID) }
 
-// position returns where in nodes, which are ordered by ID, that id is.
+// position returns the position of id in nodes, which are ordered by ID.
 func position(nodes []*node, id lifecycle.ID) int {
 	at, _ := slices.BinarySearchFunc(nodes, id, func(n *node, id lifecycle.ID) int { return cmp.Compare(n.req.ID, id) })
 	return at

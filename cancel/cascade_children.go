@@ -9,10 +9,10 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// pageAtOnce cancels a page of children in one call of the store. It reports in done
-// whether the store has done that. If it declines, fails or answers nonsense, the page
-// is left to pageBySteps: what failed may be one request, which must not keep its
-// siblings from being cancelled.
+// pageAtOnce cancels the next page of children in one call of a ChildCanceller. done
+// reports whether it did. If the store declines, fails, or answers what cannot be true,
+// done is false, and pageBySteps has to cancel the page: the failure may be about one
+// request, which must not keep its siblings from being cancelled.
 func (d *descent) pageAtOnce(ctx context.Context, q *ChildQuery) (more, done bool, err error) {
 	o := d.o
 	ask := ChildCancel{Query: *q, Cause: o.now(), All: o.receipt != nil || o.c.opts.Hooks.Transition != nil}
@@ -26,7 +26,7 @@ func (d *descent) pageAtOnce(ctx context.Context, q *ChildQuery) (more, done boo
 		failed, page = true, ChildPage{}
 	}
 	if failed {
-		// Some may have been changed, and their parents be left to us.
+		// Children may have been changed that the page does not have.
 		for i := range d.parents {
 			d.parents[i].children, d.parents[i].mustLook = true, true
 		}
@@ -42,7 +42,7 @@ func (d *descent) pageAtOnce(ctx context.Context, q *ChildQuery) (more, done boo
 			d.known.visit(ch.Old.ID)
 		}
 		if ch.State != ch.Old.State {
-			o.stored(ctx, ch)
+			o.tellTransition(ctx, ch)
 			d.recordMade(*ch)
 		} else if err := ch.Old.Validate(); err != nil {
 			d.record(ch.Old, ch.Old.State, DispositionFailed, err)
@@ -52,8 +52,9 @@ func (d *descent) pageAtOnce(ctx context.Context, q *ChildQuery) (more, done boo
 	}
 	o.result.Counts[DispositionCancelled] += page.Cancelled
 	if ended {
-		// The store need not say whose they were. To look in vain is harmless, and it
-		// is done with receipts as without, so that they tell the same.
+		// The store need not say whose children have ended. A look that finds nothing
+		// is harmless. It is taken also if all changes are listed, so that Receipts are
+		// the same in both cases.
 		for i := range d.parents {
 			if p := d.parents[i]; p.req.ID >= q.After.Parent && (!page.More || p.req.ID <= page.Last.Parent) {
 				p.children, p.mustLook = true, true
@@ -70,8 +71,8 @@ func (d *descent) pageAtOnce(ctx context.Context, q *ChildQuery) (more, done boo
 	return page.More, true, nil
 }
 
-// checkPage returns an error if page, the answer to ask, cannot be true. Where the store
-// has failed besides, the page has less to say.
+// checkPage returns an error if page, the answer to ask, cannot be true. If the store has
+// failed, the page need not say where to go on.
 func checkPage(ask ChildCancel, page ChildPage, failed bool) error {
 	q := ask.Query
 	switch {
@@ -94,8 +95,8 @@ func checkPage(ask ChildCancel, page ChildPage, failed bool) error {
 	return nil
 }
 
-// checkChange returns an error if ch, which a store says to have made of a child, cannot
-// be true.
+// checkChange returns an error if ch cannot be true, which a store says that it has made to
+// a child.
 func checkChange(ch Change, cause Cause) error {
 	unreadable := !ch.Old.State.Valid()
 	want, needed := cancelChange(ch.Old, cause)

@@ -8,23 +8,23 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// A descent cancels the children of up to a page of parents.
+// A descent cancels the children of some nodes, at most as many as a page has.
 type descent struct {
 	o       *operation
-	parents []*node // ordered by ID
-	states  lifecycle.StateSet
-	at      int    // the parent that the last child belonged to
-	known   visits // children that have been recorded before
-	seen    int    // how many children have been recorded
-	next    []*node
+	parents []*node            // ordered by ID
+	states  lifecycle.StateSet // of the children to cancel
+	at      int                // position of the parent of the last child
+	known   visits             // children that need no record any more
+	seen    int                // how many children this descent has recorded
+	next    []*node            // the children that may have children
 }
 
-// descend cancels those children of the parents, which are ordered by ID, that are in
-// one of the states, and returns those that may have children.
+// descend cancels the children of parents, which are ordered by ID, that are in one of the
+// states. It returns the children that may have children.
 func (o *operation) descend(ctx context.Context, parents []*node, states lifecycle.StateSet) (next []*node, err error) {
 	for part := range slices.Chunk(parents, o.c.opts.PageSize) {
 		d := descent{o: o, parents: part, states: states, next: next}
-		err = d.run(ctx, 0)
+		err = d.cancelChildren(ctx, 0)
 		if next = d.next; err != nil {
 			break
 		}
@@ -32,10 +32,10 @@ func (o *operation) descend(ctx context.Context, parents []*node, states lifecyc
 	return next, err
 }
 
-// run begins after a child of the first parent. It returns an error if the operation has
-// to stop. A parent whose children cannot be read keeps only them from being
-// cancelled.
-func (d *descent) run(ctx context.Context, after lifecycle.ID) error {
+// cancelChildren cancels the children, of the first parent only those whose ids are greater than
+// after. It returns an error if the operation has to stop. If the children of one parent
+// cannot be read, that is recorded in the parent, and cancelChildren goes on with the others.
+func (d *descent) cancelChildren(ctx context.Context, after lifecycle.ID) error {
 	o := d.o
 	q := ChildQuery{States: d.states, Limit: o.c.opts.PageSize}
 	if after != 0 {
@@ -46,7 +46,7 @@ func (d *descent) run(ctx context.Context, after lifecycle.ID) error {
 	}
 	return eachPage(ctx, &o.store, q, func(q *ChildQuery) (more bool, err error) {
 		more, err = d.page(ctx, q)
-		o.tellAll(ctx)
+		o.interruptRecorded(ctx)
 		return more, err
 	}, func(parent lifecycle.ID, err error) error {
 		o.fail(d.parent(parent), unreadBelow(parent, err))
@@ -54,7 +54,8 @@ func (d *descent) run(ctx context.Context, after lifecycle.ID) error {
 	})
 }
 
-// page cancels the next page of children, by the store's own means if it has any.
+// page cancels the next page of children: in one call of a ChildCanceller if there is one,
+// and otherwise, or where that declines or fails, by reading and writing the page.
 func (d *descent) page(ctx context.Context, q *ChildQuery) (more bool, err error) {
 	if d.o.c.children != nil && d.o.planned == nil && d.states == lifecycle.Live {
 		if more, done, err := d.pageAtOnce(ctx, q); done || err != nil {
@@ -132,7 +133,9 @@ func (d *descent) pageBySteps(ctx context.Context, q *ChildQuery) (more bool, er
 	return more, nil
 }
 
-// reread returns those of lost, which is ordered, that are still live.
+// reread reads the children in lost again, which could not be written because others had
+// changed them. It returns those that are live, and records those that have ended. lost
+// is ordered as children are.
 func (d *descent) reread(ctx context.Context, lost []lifecycle.Request) ([]lifecycle.Request, error) {
 	o := d.o
 	first, last := Cursor{lost[0].Parent, lost[0].ID - 1}, Cursor{lost[len(lost)-1].Parent, lost[len(lost)-1].ID}
@@ -153,8 +156,8 @@ func (d *descent) reread(ctx context.Context, lost []lifecycle.Request) ([]lifec
 		}
 		live = append(live, page...)
 	}
-	// Of the live requests in this range only the lost ones are wanted, and
-	// the lost ones that are not live have ended.
+	// Of the live requests in this range only those in lost are wanted. Those in lost
+	// that are not live have ended.
 	fresh, ended, i := live[:0], lost[:0], 0
 	for _, r := range lost {
 		for i < len(live) && (Cursor{live[i].Parent, live[i].ID}).Compare(Cursor{r.Parent, r.ID}) < 0 {
@@ -170,7 +173,7 @@ func (d *descent) reread(ctx context.Context, lost []lifecycle.Request) ([]lifec
 	for _, r := range ended {
 		from := r.State
 		r.State = 0
-		if o.receipt != nil { // only a receipt says how it ended
+		if o.receipt != nil { // only a Receipt says in which state it ended
 			if now, ok, err := o.read(ctx, r.ID); err == nil && ok {
 				r.State = now.State
 			}
@@ -180,10 +183,10 @@ func (d *descent) reread(ctx context.Context, lost []lifecycle.Request) ([]lifec
 	return fresh, nil
 }
 
-// write applies changes and calls each for every one of them. If the store fails on
-// several at once it tries them in smaller parts, so that one request which
-// cannot be written does not keep its siblings from being cancelled. It returns
-// an error if the operation has to stop.
+// write applies changes and calls each for every one of them. If the store fails on several
+// at once, write tries them in smaller parts, so that one request which cannot be written
+// does not keep its siblings from being cancelled. It returns an error if the operation
+// has to stop.
 func (o *operation) write(ctx context.Context, changes []Change, each func(ch Change, made bool, err error)) error {
 	if len(changes) == 0 {
 		return nil
@@ -195,7 +198,7 @@ func (o *operation) write(ctx context.Context, changes []Change, each func(ch Ch
 		if o.store.note(err); err == nil {
 			for i, ch := range part {
 				if made[i] {
-					o.stored(ctx, &part[i])
+					o.tellTransition(ctx, &part[i])
 				}
 				each(ch, made[i], nil)
 			}
@@ -219,8 +222,8 @@ func (o *operation) write(ctx context.Context, changes []Change, each func(ch Ch
 	return nil
 }
 
-// parent returns the parent of that id. Children come in order, so that it is mostly the
-// one of the last child.
+// parent returns the parent with this id. Children come in order, so it mostly is the
+// parent of the last child.
 func (d *descent) parent(id lifecycle.ID) *node {
 	if d.parents[d.at].req.ID != id {
 		d.at = position(d.parents, id)
@@ -228,7 +231,7 @@ func (d *descent) parent(id lifecycle.ID) *node {
 	return d.parents[d.at]
 }
 
-// record records the result for one child, now r, that was in state from.
+// record records what was done to a child that was found in state from and is r now.
 func (d *descent) record(r lifecycle.Request, from lifecycle.State, what Disposition, err error) {
 	d.seen++
 	if n := d.o.record(d.parent(r.Parent), r, from, what, err); n != nil {
@@ -236,12 +239,12 @@ func (d *descent) record(r lifecycle.Request, from lifecycle.State, what Disposi
 	}
 }
 
-// recordMade records the result for a child whose change has been made.
+// recordMade records that a change of a child was made.
 func (d *descent) recordMade(ch Change) {
 	d.record(ch.New(), ch.Old.State, madeOf(ch), nil)
 }
 
-// madeOf returns what a change that has been made is to a cancel.
+// madeOf returns the disposition of a child whose change ch was made.
 func madeOf(ch Change) Disposition {
 	if ch.State == lifecycle.StateCancelling {
 		return DispositionCancelling
@@ -249,8 +252,10 @@ func madeOf(ch Change) Disposition {
 	return DispositionCancelled
 }
 
-// record records the result for one child of parent, now r, that was in state from. If it
-// may have children it returns a node for it.
+// record records what was done to a child of parent that was found in state from and is r
+// now. If something may have to be done for the child besides interrupting its work,
+// record returns a node for it, and the node is reported later; otherwise the child is
+// reported now.
 func (o *operation) record(parent *node, r lifecycle.Request, from lifecycle.State, what Disposition, err error) *node {
 	parent.children = true
 	switch what {
@@ -268,9 +273,9 @@ func (o *operation) record(parent *node, r lifecycle.Request, from lifecycle.Sta
 			}
 			return nil
 		}
-	case DispositionFailed: // it may have been changed
-		parent.mustLook = true
-		o.visited.visit(r.ID) // should Resume come upon it, it is for the next Resume
+	case DispositionFailed:
+		parent.mustLook = true // the child may have been changed
+		o.visited.visit(r.ID)  // if this Resume finds it too, it leaves it to the next
 		o.failures.fail(err)
 	case DispositionConflict:
 		o.visited.visit(r.ID)
@@ -282,8 +287,8 @@ func (o *operation) record(parent *node, r lifecycle.Request, from lifecycle.Sta
 	return nil
 }
 
-// tellAll interrupts the work of the children that have been recorded.
-func (o *operation) tellAll(ctx context.Context) {
+// interruptRecorded interrupts the work of the children that were recorded since the last interruptRecorded.
+func (o *operation) interruptRecorded(ctx context.Context) {
 	o.interrupt(ctx, o.tell, o.now())
 	o.tell = o.tell[:0]
 }

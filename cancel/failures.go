@@ -10,31 +10,36 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// failures collects what went wrong with single requests while the operation
-// went on with the others.
+// maxFailures is how many errors about single requests the error of an operation has.
+const maxFailures = 8
+
+// failures collects what went wrong with single requests while an operation goes on with
+// the others.
 type failures struct {
 	conflicts, others int
-	first             []error // of each sort together, at most maxFailures
+	first             []error // the first maxFailures, conflicts and others
 }
 
-// fail notes that the store failed on a request.
+// fail adds the failure of the store on a request.
 func (f *failures) fail(err error) {
 	f.others++
 	f.keep(err)
 }
 
-// conflict notes that others kept this call from a request.
+// conflict adds a request from which others kept this call.
 func (f *failures) conflict(err error) {
 	f.conflicts++
 	f.keep(err)
 }
 
+// keep keeps err if it is one of the first.
 func (f *failures) keep(err error) {
 	if len(f.first) < maxFailures {
 		f.first = append(f.first, err)
 	}
 }
 
+// err returns one error for all failures, or nil if there are none.
 func (f *failures) err(verb string, id lifecycle.ID) error {
 	switch cause := errors.Join(f.first...); {
 	case f.others > 0:
@@ -46,14 +51,18 @@ func (f *failures) err(verb string, id lifecycle.ID) error {
 	}
 }
 
-const maxFailures = 8
-
-// storeErrors counts how often in a row the store has failed. What fails is tried
-// again in smaller parts, so that one request that cannot be read or written does not
-// keep the others from it; a store that fails at everything is not tried for ever.
+// storeErrors counts how often in a row the store has failed. A call that fails is tried
+// again in smaller parts, so that one request which cannot be read or written does not
+// keep the others from being so. A store that fails at everything is not tried for ever.
 type storeErrors struct{ inRow, most int }
 
-// note counts err, the answer of a call.
+// newStoreErrors returns a storeErrors that permits more failures in a row than it takes
+// to halve a page down to one request.
+func newStoreErrors(pageSize int) storeErrors {
+	return storeErrors{most: bits.Len(uint(pageSize)) + 8}
+}
+
+// note counts err, which a call of the store has returned. Nil ends the row.
 func (s *storeErrors) note(err error) {
 	if err == nil {
 		s.inRow = 0
@@ -62,13 +71,8 @@ func (s *storeErrors) note(err error) {
 	}
 }
 
-// giveUp reports whether it is time to stop.
+// giveUp reports whether the operation has to stop, because ctx is done or the store has
+// failed too often in a row.
 func (s *storeErrors) giveUp(ctx context.Context) bool {
 	return ctx.Err() != nil || s.inRow >= s.most
-}
-
-// newStoreErrors allows for more failures than halving a page down to one request
-// takes.
-func newStoreErrors(pageSize int) storeErrors {
-	return storeErrors{most: bits.Len(uint(pageSize)) + 8}
 }

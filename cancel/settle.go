@@ -160,7 +160,7 @@ func (o *operation) refresh(ctx context.Context, nodes []*node, root bool) ([]*n
 		}
 	}
 	for _, n := range old {
-		if err := o.reget(ctx, n); err != nil {
+		if err := o.rereadNode(ctx, n); err != nil {
 			return nil, err
 		}
 	}
@@ -218,8 +218,8 @@ func (o *operation) refreshBelow(ctx context.Context, nodes []*node) ([]*node, e
 	}), nil
 }
 
-// reget reads n again. It returns an error if the operation has to stop.
-func (o *operation) reget(ctx context.Context, n *node) error {
+// rereadNode reads n again. It returns an error if the operation has to stop.
+func (o *operation) rereadNode(ctx context.Context, n *node) error {
 	r, ok, err := o.read(ctx, n.req.ID)
 	n.stale = false
 	switch o.store.note(err); {

@@ -24,7 +24,7 @@ func (t *tree) settleAtOnce(ctx context.Context) (done bool, err error) {
 			ask[n.req.ID] = n
 			ids = append(ids, n.req.ID)
 			if l > 0 { // its parent may wait for nothing else
-				if p := t.parent(l, n); p.failed == nil && !p.ended() && !p.passed {
+				if p := t.parent(l, n); p.failed == nil && !p.ended() && !p.doneBefore {
 					ask[p.req.ID] = p
 				}
 			}
@@ -42,7 +42,7 @@ func (t *tree) settleAtOnce(ctx context.Context) (done bool, err error) {
 				o.failures.fail(fmt.Errorf("cancel: Settle says that request %d went from %v (then %v) to %v by %v", ch.Old.ID, ch.Old.State, ch.Old.Outcome, ch.State, ch.Trigger))
 				return false, nil
 			}
-			o.stored(ctx, &ch)
+			o.tellTransition(ctx, &ch)
 			n.req, n.settled = ch.New(), true
 		}
 		if err != nil && ctx.Err() != nil {
@@ -54,7 +54,7 @@ func (t *tree) settleAtOnce(ctx context.Context) (done bool, err error) {
 	}
 	// If this has not ended the root, somebody else may have, and the Result says so.
 	if root := t.levels[0][0]; ask[root.req.ID] != nil && !root.ended() {
-		return true, o.reget(ctx, root)
+		return true, o.rereadNode(ctx, root)
 	}
 	return true, nil
 }

@@ -129,7 +129,7 @@ func (o *operation) advance(ctx context.Context, ch Change) (made bool, err erro
 		return false, o.storeError(ctx, err)
 	}
 	if made {
-		o.stored(ctx, &ch)
+		o.tellTransition(ctx, &ch)
 	}
 	return made, nil
 }
