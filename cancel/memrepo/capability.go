@@ -10,7 +10,8 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// decisions[k][s] is what a cancel makes of a request of kind k in state s.
+// decisions[k][s] says what a cancel does to a request of kind k in state s. It is zero for
+// CANCELLING and for terminal states.
 var decisions = func() (tab [256][32]cancel.Decision) {
 	for d := range cancel.Decisions() {
 		tab[d.Kind][d.From] = d
@@ -42,8 +43,8 @@ func (m *Repo) CancelChildren(ctx context.Context, c cancel.ChildCancel) (cancel
 	return page, nil
 }
 
-// cancelChild cancels rec, which is live. It returns the change, and whether that has to be
-// listed.
+// cancelChild cancels rec, which is live. It reports whether the child has to be listed in
+// Changes, and if so returns its Change.
 func (m *Repo) cancelChild(rec *record, cause *cancel.Cause, all bool) (ch cancel.Change, listed bool) {
 	d := decisions[rec.kind][rec.state]
 	if d.State == 0 { // CANCELLING already
@@ -116,9 +117,9 @@ func (m *Repo) Settle(ctx context.Context, s cancel.Settlement) ([]cancel.Change
 		asked[id] = true
 	}
 	ids := slices.Clone(s.IDs)
-	slices.SortFunc(ids, func(a, b lifecycle.ID) int { return cmp.Compare(b, a) }) // mostly children first
+	slices.SortFunc(ids, func(a, b lifecycle.ID) int { return cmp.Compare(b, a) }) // children mostly have greater ids than their parents
 	for _, id := range ids {
-		// Whatever has ended may be what the one above it has waited for.
+		// If the parent of what has ended was asked for too, it may wait for nothing now.
 		for asked[id] {
 			at, ok := m.index[id]
 			if k := m.kids[id]; !ok || k != nil && k.live > 0 {
@@ -188,6 +189,7 @@ func (m *Repo) Cause(ctx context.Context, id lifecycle.ID) (cancel.Cause, error)
 	return m.records[at].why(), nil
 }
 
+// why returns why rec was cancelled, or the zero Cause.
 func (rec *record) why() cancel.Cause {
 	if rec.cause == nil {
 		return cancel.Cause{}

@@ -13,7 +13,7 @@ import (
 
 const never = math.MinInt64
 
-// A record is a request in 40 bytes. Its parent's kids and the index take the rest.
+// A record is a request in 40 bytes. Its places in kids and index take the rest.
 type record struct {
 	id, parent lifecycle.ID
 	checkedIn  int64 // microseconds since 1970, or never
@@ -26,11 +26,12 @@ type record struct {
 
 // kids are the children of one parent.
 type kids struct {
-	at   []int32 // positions, ordered by ID
+	at   []int32 // positions in records, ordered by ID
 	live int     // how many of them are live
-	done int     // length of the prefix with no live child; live queries skip it
+	done int     // length of a prefix of at with no live child, which queries for live ones skip
 }
 
+// request returns rec as a request.
 func (rec *record) request() lifecycle.Request {
 	r := lifecycle.Request{ID: rec.id, Parent: rec.parent, Kind: rec.kind, State: rec.state, Outcome: rec.outcome, Attempt: int(rec.attempt)}
 	if rec.checkedIn != never {
@@ -39,6 +40,7 @@ func (rec *record) request() lifecycle.Request {
 	return r
 }
 
+// microseconds returns t as a record keeps it.
 func microseconds(t time.Time) int64 {
 	if t.IsZero() {
 		return never
@@ -46,7 +48,8 @@ func microseconds(t time.Time) int64 {
 	return t.UnixMicro()
 }
 
-// set writes to rec. All changes of a state come here.
+// set writes the state and the outcome of rec, and keeps its parent's kids right. All
+// changes of a state are made by it.
 func (m *Repo) set(rec *record, state, outcome lifecycle.State) {
 	was, is := lifecycle.Live.Has(rec.state), lifecycle.Live.Has(state)
 	rec.state, rec.outcome = state, outcome
@@ -54,13 +57,13 @@ func (m *Repo) set(rec *record, state, outcome lifecycle.State) {
 	case was && !is:
 		k.live--
 		m.pass(k)
-	case is && !was: // no rule permits it, but Apply does what it is told
+	case is && !was: // no rule permits this, but Apply does not look at the rules
 		k.live++
 		k.done = 0
 	}
 }
 
-// keep keeps the cause with rec if it is the first.
+// keep keeps cause with rec, unless rec has one already.
 func (m *Repo) keep(rec *record, cause *cancel.Cause) {
 	if rec.cause != nil {
 		return
@@ -72,8 +75,7 @@ func (m *Repo) keep(rec *record, cause *cancel.Cause) {
 	rec.cause = m.cause
 }
 
-// link enters the records from position first on into the order of all and under
-// their parents.
+// link enters the records from position first on into byID and kids.
 func (m *Repo) link(first int) {
 	var unsorted map[*kids]struct{}
 	for at := first; at < len(m.records); at++ {
@@ -92,7 +94,7 @@ func (m *Repo) link(first int) {
 			k.at = append(k.at, int32(at))
 			continue
 		}
-		if len(m.records)-first > 1 { // one by one would take a time quadratic in their number
+		if len(m.records)-first > 1 { // to insert each where it belongs would take quadratic time
 			k.at = append(k.at, int32(at))
 			if unsorted == nil {
 				unsorted = map[*kids]struct{}{}
@@ -113,8 +115,7 @@ func (m *Repo) link(first int) {
 	}
 }
 
-// enter enters the record at a position, which is the last so far, into the order of
-// all.
+// enter enters the last record, which is at position at, into byID, or marks byID as stale.
 func (m *Repo) enter(at int) {
 	id := m.records[at].id
 	switch n := len(m.byID); {
@@ -125,14 +126,14 @@ func (m *Repo) enter(at int) {
 	}
 }
 
-// pass moves k.done behind the children that are not live.
+// pass moves k.done to the first live child.
 func (m *Repo) pass(k *kids) {
 	for k.done < len(k.at) && !lifecycle.Live.Has(m.records[k.at[k.done]].state) {
 		k.done++
 	}
 }
 
-// order makes byID. It is put off until somebody needs it.
+// order makes byID anew if it is stale. That is not done before somebody needs it.
 func (m *Repo) order() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -147,12 +148,12 @@ func (m *Repo) order() {
 	m.stale = false
 }
 
-// sort orders positions by ID.
+// sort orders positions by the IDs of their records.
 func (m *Repo) sort(at []int32) {
 	slices.SortFunc(at, func(a, b int32) int { return cmp.Compare(m.records[a].id, m.records[b].id) })
 }
 
-// from returns the records with ids greater than id, ordered by ID.
+// from returns the records with ids greater than id, ordered by ID. byID must not be stale.
 func (m *Repo) from(id lifecycle.ID) iter.Seq[*record] {
 	return func(yield func(*record) bool) {
 		if m.byID != nil {
@@ -175,7 +176,7 @@ func (m *Repo) from(id lifecycle.ID) iter.Seq[*record] {
 	}
 }
 
-// after returns where in at, which is ordered, the ids greater than id begin.
+// after returns the first place in at, which is ordered by ID, of an id greater than id.
 func (m *Repo) after(at []int32, id lifecycle.ID) int {
 	pos, found := slices.BinarySearchFunc(at, id, func(at int32, id lifecycle.ID) int {
 		return cmp.Compare(m.records[at].id, id)

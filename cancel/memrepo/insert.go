@@ -9,26 +9,31 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// An InsertError reports a request that cannot be inserted.
+// An InsertError reports a request that cannot be inserted because of those that are
+// there.
 type InsertError struct {
 	ID      lifecycle.ID
-	Problem string
+	Problem string // what is wrong with it
 }
 
 func (e *InsertError) Error() string {
 	return fmt.Sprintf("memrepo: request %d %s", e.ID, e.Problem)
 }
 
-// Insert stores requests as they are, whatever their states: parents before their
-// children. It returns a [*lifecycle.RequestError] for a request that cannot exist
-// and an [*InsertError] for an id that is taken or a parent that is not there,
-// and has then inserted none of them.
+// Insert inserts requests as they are, whatever their states, for example to load what was
+// saved. A parent has to come before its children. CheckedIn is kept in whole
+// microseconds, and Version is not kept.
+//
+// The error is a [*lifecycle.RequestError] for a request that cannot exist, and an
+// [*InsertError] for an id that is there already or a parent that is not. With an error,
+// Insert has inserted none of the requests.
 func (m *Repo) Insert(requests ...lifecycle.Request) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.insertAll(requests...)
 }
 
+// insertAll is Insert without the lock.
 func (m *Repo) insertAll(requests ...lifecycle.Request) error {
 	if m.index == nil {
 		m.index = make(map[lifecycle.ID]int32, len(requests))
@@ -68,10 +73,13 @@ func (m *Repo) insertable(r lifecycle.Request) error {
 	return nil
 }
 
-// Submit inserts a request as a scheduler does: only if its parent, if it has one,
-// admits a child at this moment (see [lifecycle.Admit]). It returns an error with
-// [esserrors.CodeUnsupportedState] if the parent does not, with
-// [esserrors.CodeNotFound] if there is no such parent, or Insert's errors.
+// Submit inserts a request as a scheduler does. If the request has a parent, the parent
+// has to admit a child: see [lifecycle.Admit]. Submit looks at the parent and inserts the
+// request in one atomic step.
+//
+// The error has [esserrors.CodeUnsupportedState] if the parent admits no child, or
+// [esserrors.CodeNotFound] if there is no such parent. Other errors are those of
+// [Repo.Insert], or match ctx.Err().
 func (m *Repo) Submit(ctx context.Context, r lifecycle.Request) error {
 	if err := ctx.Err(); err != nil {
 		return err

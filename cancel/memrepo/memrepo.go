@@ -1,16 +1,16 @@
-// Package memrepo is a [cancel.Repository] in memory: the default for a scheduler
-// that keeps its requests in one process, and for tests and demonstrations.
+// Package memrepo is a [cancel.Repository] in memory, for a scheduler that keeps its
+// requests in one process, for tests and for demonstrations.
 //
-// It has all capabilities: [cancel.TreeCanceller], [cancel.ChildCanceller],
+// A scheduler inserts requests with [Repo.Submit], and makes their transitions with
+// [cancel.Canceller.Transition]. Requests are never deleted.
+//
+// A [Repo] has all capabilities: [cancel.TreeCanceller], [cancel.ChildCanceller],
 // [cancel.Settler], [cancel.ParentEnder], [cancel.CancellingLister] and
-// [cancel.CauseReader]. To work without them, hide them:
+// [cancel.CauseReader]. Embed it as a cancel.Repository to hide them:
 //
 //	plain := struct{ cancel.Repository }{repo}
 //
 // A request takes about 85 bytes, its place in the indices included.
-//
-// A scheduler submits its requests with [Repo.Submit] and drives the rest of their lives
-// with [cancel.Canceller.Transition].
 package memrepo
 
 import (
@@ -25,12 +25,12 @@ import (
 // safe for concurrent use and must not be copied.
 type Repo struct {
 	mu      sync.RWMutex
-	index   map[lifecycle.ID]int32 // position in records
-	records []record
-	kids    map[lifecycle.ID]*kids
-	byID    []int32       // positions ordered by ID; nil if the records have that order
-	stale   bool          // byID has to be made anew
-	cause   *cancel.Cause // the last one kept: most are kept many times
+	records []record               // in the order in which they were inserted
+	index   map[lifecycle.ID]int32 // position in records, by ID
+	kids    map[lifecycle.ID]*kids // by the ID of the parent
+	byID    []int32                // positions ordered by ID; nil if records has that order
+	stale   bool                   // byID has to be made anew
+	cause   *cancel.Cause          // the one kept last: most records have that of another
 }
 
 var (
@@ -49,8 +49,9 @@ func (m *Repo) Len() int {
 	return len(m.records)
 }
 
-// All returns the requests in the order in which they were inserted. A change made
-// while the sequence is read may or may not be seen in it.
+// All returns the requests in the order in which they were inserted. It also returns
+// requests that are inserted while the sequence is read, and may or may not show other
+// changes that are made meanwhile.
 func (m *Repo) All() iter.Seq[lifecycle.Request] {
 	return func(yield func(lifecycle.Request) bool) {
 		for at := 0; ; at++ {
