@@ -19,8 +19,8 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// TestCancelTable is the table of what a cancel makes of every kind in every state,
-// written out by hand.
+// TestCancelTable compares what a cancel does to every kind in every state with a table
+// that is written out by hand.
 func TestCancelTable(t *testing.T) {
 	t.Parallel()
 	const refused = ""
@@ -94,7 +94,7 @@ func TestCauses(t *testing.T) {
 					t.Errorf("interrupted with %+v, want %+v", cause, want)
 				}
 			}
-			// Who comes later does not take the place of the first.
+			// A later cancel does not change the cause.
 			now = now.Add(time.Hour)
 			for _, order := range []cancel.Order{{ID: 1, Actor: "bob"}, {ID: 4, Actor: "cem"}} {
 				if _, err := c.Cancel(t.Context(), order); err != nil {
@@ -151,8 +151,8 @@ func TestChanges(t *testing.T) {
 	}
 }
 
-// TestSecretStaysInLogs puts a secret where a store fails and looks for it in every
-// document.
+// TestSecretStaysInLogs has the store fail with a secret in its error, and looks for the
+// secret in the problem document.
 func TestSecretStaysInLogs(t *testing.T) {
 	t.Parallel()
 	for n := int64(1); n <= 6; n++ {

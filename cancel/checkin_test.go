@@ -7,8 +7,8 @@ import (
 	"example.com/ess/cancel"
 )
 
-// TestCheckInBehind checks in with a clock that is behind: one of the two is wrong, and
-// the grace is counted from the check-in.
+// TestCheckInBehind checks in with a clock that is behind that of the cancel. The grace is
+// counted from the check-in.
 func TestCheckInBehind(t *testing.T) {
 	t.Parallel()
 	now := start

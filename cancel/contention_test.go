@@ -16,8 +16,8 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// TestManyCallersConcurrentSafe has 64 callers cancel one tree at once: everyone gets a
-// definite answer, and the tree is as after one.
+// TestManyCallersConcurrentSafe has 64 callers cancel one tree at once. All succeed, and the
+// tree is as after one caller.
 func TestManyCallersConcurrentSafe(t *testing.T) {
 	t.Parallel()
 	var text strings.Builder
@@ -52,9 +52,9 @@ func TestManyCallersConcurrentSafe(t *testing.T) {
 	})
 }
 
-// TestHundredAtOnceConcurrentSafe cancels a request that becomes CANCELLED at once: who
-// saw it live succeeds, who came later is refused, and nobody else gets anything
-// else.
+// TestHundredAtOnceConcurrentSafe has 100 callers cancel a request that becomes CANCELLED at
+// once. Those who have read it live succeed, the others are refused, and exactly one has
+// made the change.
 func TestHundredAtOnceConcurrentSafe(t *testing.T) {
 	t.Parallel()
 	repo := newRepo(t, "1 SINGLETON WAIT")
@@ -84,8 +84,8 @@ func TestHundredAtOnceConcurrentSafe(t *testing.T) {
 	}
 }
 
-// TestCancelledByAnother reads a request live and finds it CANCELLED by somebody
-// else: what was wanted is done.
+// TestCancelledByAnother has somebody else cancel a request after it was read live. That is
+// a success.
 func TestCancelledByAnother(t *testing.T) {
 	t.Parallel()
 	repo := newRepo(t, "1 SINGLETON WAIT")
@@ -103,8 +103,8 @@ func TestCancelledByAnother(t *testing.T) {
 	}
 }
 
-// TestBackOff has another canceller win every page: the loser steps aside instead of
-// failing at every request.
+// TestBackOff has another canceller win every page. The loser waits instead of failing at
+// every request.
 func TestBackOff(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -138,7 +138,7 @@ func TestBackOff(t *testing.T) {
 			t.Errorf("counts %v, %d receipts", res.Counts, len(got))
 		}
 	})
-	synctest.Test(t, func(t *testing.T) { // and stops if its caller does
+	synctest.Test(t, func(t *testing.T) { // it does not wait for a caller that has stopped
 		var text strings.Builder
 		text.WriteString("1 PARENT RUNNING")
 		for i := range 20 {
@@ -200,7 +200,8 @@ func TestGivesUp(t *testing.T) {
 	}
 }
 
-// TestContendedAnswer says of a request whose answer cannot be recorded what kept it.
+// TestContendedAnswer has others keep an acknowledgement from being recorded, which the
+// Receipt says.
 func TestContendedAnswer(t *testing.T) {
 	t.Parallel()
 	f := &fake{Repository: newRepo(t, "1 SINGLETON CANCELLING")}
@@ -214,7 +215,8 @@ func TestContendedAnswer(t *testing.T) {
 	}
 }
 
-// TestContendedParent says of a parent that cannot be settled what kept it.
+// TestContendedParent has others, and then the store, keep a parent from being settled,
+// which the Receipt says.
 func TestContendedParent(t *testing.T) {
 	t.Parallel()
 	f := &fake{Repository: newRepo(t, "1 PARENT CANCELLING CANCELLED")}

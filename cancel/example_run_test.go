@@ -11,7 +11,7 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// program is work that is a process of its own.
+// program is work that runs in a process of its own.
 func program(ctx context.Context) error {
 	cmd := exec.CommandContext(ctx, "sleep", "60")
 	err := cmd.Run()

@@ -42,8 +42,7 @@ func TestForceBoundary(t *testing.T) {
 	}
 }
 
-// TestForceWithoutClock forces a request of which nobody knows when it became
-// CANCELLING.
+// TestForceWithoutClock forces a request whose CheckedIn is not set.
 func TestForceWithoutClock(t *testing.T) {
 	t.Parallel()
 	repo := newRepo(t, "1 SINGLETON CANCELLING")
@@ -96,7 +95,7 @@ func TestClockWasAhead(t *testing.T) {
 			t.Errorf("%s: Force after the grace: %v", mends, err)
 		}
 	}
-	// Clocks that differ by less than the grace make nobody write but who forces.
+	// If clocks differ by no more than the grace, Resume writes nothing; Force does.
 	for _, ahead := range []time.Duration{time.Second, 30 * time.Minute} {
 		repo := newRepo(t, "1 SINGLETON RUNNING")
 		now := start.Add(ahead)

@@ -12,8 +12,8 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// TestForeignCodes has everything that is not of this package fail with errors that wrap
-// codes of this module. What it reports is its own decision.
+// TestForeignCodes has stores and authorizers fail with errors that wrap codes of this
+// module. The code of an operation's error is a decision of this package all the same.
 func TestForeignCodes(t *testing.T) {
 	t.Parallel()
 	for code := range esserrors.Codes() {
@@ -71,7 +71,7 @@ func TestForeignCodes(t *testing.T) {
 				Authorizer: cancel.AuthorizerFunc(func(context.Context, cancel.Access) error { return foreign }),
 			}).Cancel(t.Context(), cancel.Order{ID: 1})
 			check("Authorizer", err, esserrors.CodeNotAuthorized)
-			// A caller that has stopped is told so, and nothing else.
+			// The error of a caller that has stopped has no code.
 			ctx, stop := context.WithCancel(t.Context())
 			f := fails(0)
 			f.get = func(context.Context, lifecycle.ID) (lifecycle.Request, error) {

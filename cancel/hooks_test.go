@@ -80,8 +80,9 @@ func TestHooks(t *testing.T) {
 		})
 }
 
-// TestHooksAreFree checks that without hooks nothing is allocated for them, and that
-// JoinHooks of hooks without Transition has none: it would make stores list every child.
+// TestHooksAreFree checks that nothing is allocated for hooks that are not there, and that
+// JoinHooks of hooks without Transition has none, which would make a capability list every
+// child.
 func TestHooksAreFree(t *testing.T) { // not parallel: it counts allocations
 	if cancel.JoinHooks(cancel.Hooks{}, cancel.Hooks{}).Transition != nil {
 		t.Error("joined hooks without Transition have one")
@@ -170,7 +171,7 @@ func ExampleJoinHooks() {
 	// metrics 43 cancel
 }
 
-// TestOperationLeftByPanic has a Receipt panic: the hooks are told.
+// TestOperationLeftByPanic has a Receipt panic. The End hook is called.
 func TestOperationLeftByPanic(t *testing.T) {
 	t.Parallel()
 	repo := newRepo(t, "1 PARENT RUNNING; 2<1 CHILD WAIT")

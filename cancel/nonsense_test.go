@@ -13,8 +13,8 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// TestNonsense has stores answer what no store may answer: the operation fails with a
-// system error, ends, and has not made anything up.
+// TestNonsense has stores give answers that cannot be true. The operation ends, with a
+// system error.
 func TestNonsense(t *testing.T) {
 	t.Parallel()
 	const seed = "1 PARENT RUNNING; 2<1 CHILD WAIT; 3<1 CHILD WAIT"
@@ -87,8 +87,8 @@ func TestNonsense(t *testing.T) {
 	}
 }
 
-// TestBrokenChild has a child that cannot be understood: its siblings are cancelled, its
-// parent waits, and the result says so.
+// TestBrokenChild has a child of an unknown kind. Its siblings are cancelled, its parent
+// waits, and its Receipt says that it failed.
 func TestBrokenChild(t *testing.T) {
 	t.Parallel()
 	repo := newRepo(t, "1 PARENT RUNNING; 2<1 CHILD WAIT; 3<1 CHILD WAIT; 4<1 CHILD WAIT")
@@ -154,8 +154,8 @@ func TestCycle(t *testing.T) {
 	}
 }
 
-// TestQueriesAreSound checks that no store is asked for the children of nobody, nor for a
-// request that cannot be, whatever the size of the pages.
+// TestQueriesAreSound checks, with several sizes of pages, that no store is asked for the
+// children of no parent, nor for request 0.
 func TestQueriesAreSound(t *testing.T) {
 	t.Parallel()
 	for size := 1; size <= 5; size++ {
@@ -230,7 +230,7 @@ func TestChildCancellerAnswersNonsense(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	// Where it declines, or fails, the page is read and written instead.
+	// If it declines or fails, the page is read and written instead.
 	for _, err := range []error{errors.ErrUnsupported, errDisk} {
 		repo := newRepo(t, "1 PARENT RUNNING; 2<1 CHILD WAIT")
 		a := atOnce{Repository: repo, err: err}
@@ -240,7 +240,7 @@ func TestChildCancellerAnswersNonsense(t *testing.T) {
 	}
 }
 
-// A lying store answers CancelChildren as it likes.
+// A lying store is a memrepo whose answers to CancelChildren can be replaced.
 type lying struct {
 	levelwise
 	answer func(c cancel.ChildCancel, page cancel.ChildPage) cancel.ChildPage
@@ -258,8 +258,8 @@ func (l lying) CancelChildren(ctx context.Context, c cancel.ChildCancel) (cancel
 	return l.answer(c, page), err
 }
 
-// TestLyingCapability checks that a capability is trusted no more than the three methods:
-// whatever it says, the children are cancelled and its answer is an error.
+// TestLyingCapability has CancelChildren give answers that cannot be true. The children are
+// cancelled all the same, and the answer is an error.
 func TestLyingCapability(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]func(cancel.ChildCancel, cancel.ChildPage) cancel.ChildPage{
@@ -310,7 +310,7 @@ func TestLyingCapability(t *testing.T) {
 	}
 }
 
-// causeless cannot say why.
+// causeless is a CauseReader that fails.
 type causeless struct {
 	cancel.Repository
 	err error

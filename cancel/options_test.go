@@ -90,7 +90,7 @@ func TestAuthorizer(t *testing.T) {
 	})
 }
 
-// TestInterrupterFails checks that its failure never fails the cancel, and is reported.
+// TestInterrupterFails has the Interrupter fail. The cancel succeeds, and reports that.
 func TestInterrupterFails(t *testing.T) {
 	t.Parallel()
 	for name, in := range map[string]cancel.InterrupterFunc{

@@ -10,7 +10,7 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// TestTextOfCallers gives texts that no database likes.
+// TestTextOfCallers gives an Actor and a Reason that a database may refuse.
 func TestTextOfCallers(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("ä", 1<<20)

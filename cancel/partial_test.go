@@ -13,7 +13,8 @@ import (
 	esserrors "example.com/ess/errors"
 )
 
-// TestManyFailures has every child fail: the error says how many, and has some of them.
+// TestManyFailures has every child fail. The error says how many failed, and has the errors
+// of some.
 func TestManyFailures(t *testing.T) {
 	t.Parallel()
 	var text strings.Builder
@@ -41,10 +42,10 @@ func TestManyFailures(t *testing.T) {
 	}
 }
 
-// A half store cancels some children of a page and fails then.
+// A half store cancels two children of a page and then fails.
 type half struct {
 	levelwise
-	tells bool // what it has done
+	tells bool // it returns the changes that it has made
 }
 
 func (h half) CancelChildren(ctx context.Context, c cancel.ChildCancel) (cancel.ChildPage, error) {
@@ -59,8 +60,8 @@ func (h half) CancelChildren(ctx context.Context, c cancel.ChildCancel) (cancel.
 	return page, err
 }
 
-// TestHalfAPage has CancelChildren fail half-way: what it says it has done is counted, and
-// the rest is done by reading and writing it.
+// TestHalfAPage has CancelChildren fail half-way. The changes that it returns are counted,
+// and the rest of the page is read and written.
 func TestHalfAPage(t *testing.T) {
 	t.Parallel()
 	for _, tells := range []bool{false, true} {
@@ -88,7 +89,7 @@ func TestHalfAPage(t *testing.T) {
 	}
 }
 
-// A cautious store says that there may be more unless it has found nothing.
+// A cautious store sets More on every page that is not empty.
 type cautious struct{ *memrepo.Repo }
 
 func (c cautious) CancelChildren(ctx context.Context, q cancel.ChildCancel) (cancel.ChildPage, error) {
@@ -99,8 +100,8 @@ func (c cautious) CancelChildren(ctx context.Context, q cancel.ChildCancel) (can
 	return page, err
 }
 
-// TestLastPageIsEmpty has the last page of children be an empty one: parents are settled
-// all the same.
+// TestLastPageIsEmpty has the last page of children be empty. Parents are settled all the
+// same.
 func TestLastPageIsEmpty(t *testing.T) {
 	t.Parallel()
 	for size := 1; size <= 5; size++ {

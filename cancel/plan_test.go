@@ -41,8 +41,8 @@ func randomTree(r *rand.Rand, n int) []lifecycle.Request {
 	return requests
 }
 
-// TestPlanEqualsCancel plans and cancels random trees: on a quiet store the two agree
-// in every step, and the plan has written nothing.
+// TestPlanEqualsCancel plans and then cancels random trees that nobody else changes. The
+// steps are the same, and the plan has written nothing.
 func TestPlanEqualsCancel(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(200) {

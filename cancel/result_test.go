@@ -35,7 +35,8 @@ func TestTexts(t *testing.T) {
 	}
 }
 
-// TestResumeReportsOnce has a tree fail whose root another tree then settles.
+// TestResumeReportsOnce has one tree fail. Another tree then settles its root, which has one
+// Receipt.
 func TestResumeReportsOnce(t *testing.T) {
 	t.Parallel()
 	repo := newRepo(t, "1 PARENT CANCELLING; 2<1 PARENT CANCELLING; 3<1 PARENT CANCELLING; 4 PARENT RUNNING")
@@ -61,8 +62,8 @@ func TestResumeReportsOnce(t *testing.T) {
 	}
 }
 
-// TestResumeLeavesWhatFailed has the answer to the write of a child get lost: the child has
-// its receipt, and is for the next Resume.
+// TestResumeLeavesWhatFailed has the store write a child and then fail. The child has one
+// Receipt, and is left to the next Resume.
 func TestResumeLeavesWhatFailed(t *testing.T) {
 	t.Parallel()
 	repo := newRepo(t, "1 PARENT CANCELLING; 2<1 PARENT WAIT; 3<2 CHILD WAIT")
@@ -89,8 +90,8 @@ func TestResumeLeavesWhatFailed(t *testing.T) {
 	}
 }
 
-// TestAnswerThatCannotSettle records the answer of a request that waits for nothing else, and
-// then cannot end it.
+// TestAnswerThatCannotSettle has the store fail after it has recorded an acknowledgement and
+// before the request has ended.
 func TestAnswerThatCannotSettle(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

@@ -13,8 +13,8 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// TestResumeTellsWhenCutOff has the store fail between a request that is to be told to stop
-// and the end of the list.
+// TestResumeTellsWhenCutOff has the store fail after it has listed a request whose work is to
+// be interrupted, and before the end of the list.
 func TestResumeTellsWhenCutOff(t *testing.T) {
 	t.Parallel()
 	f := &fake{Repository: newRepo(t, "1 SINGLETON CANCELLING")}
@@ -35,8 +35,8 @@ func TestResumeTellsWhenCutOff(t *testing.T) {
 	}
 }
 
-// TestResumeTellsInPages has Resume tell work of which the store does not know who
-// cancelled it in pages, and otherwise each by its cause.
+// TestResumeTellsInPages has Resume interrupt work in pages, if the store cannot tell causes,
+// and otherwise in one call for each cause.
 func TestResumeTellsInPages(t *testing.T) {
 	t.Parallel()
 	each(t, "1 SINGLETON RUNNING; 2 SINGLETON RUNNING; 3 SINGLETON RUNNING", func(t *testing.T, repo *memrepo.Repo, seen cancel.Repository) {

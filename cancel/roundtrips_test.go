@@ -107,8 +107,8 @@ func (c *counted) Settle(ctx context.Context, s cancel.Settlement) ([]cancel.Cha
 }
 
 // TestTreeRoundTrips counts calls of a store that walks trees: at most six for a tree of up
-// to 5,000 requests, whatever its depth and its states; for every 5,000 more one, for
-// every 5,000 containers among them one, and for every 1,000 of these one.
+// to 5,000 requests, whatever its depth and its states. For every further 5,000 requests
+// there may be one more, for every 5,000 parents one, and for every 1,000 parents one.
 func TestTreeRoundTrips(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{1, 10, 100, 1000, 20_000} {
@@ -136,8 +136,8 @@ func TestTreeRoundTrips(t *testing.T) {
 	}
 }
 
-// shaped returns a tree of so many requests in so many levels. Those of the last level are
-// leaves, and every n-th of them runs.
+// shaped returns a tree of size requests in that many levels. Those of the last level are
+// leaves. If running is n, every n-th of the leaves is RUNNING; if it is 0, none is.
 func shaped(size, levels, running int) []lifecycle.Request {
 	requests := []lifecycle.Request{{ID: 1, Kind: lifecycle.KindParent, State: lifecycle.StateRunning}}
 	above := []lifecycle.ID{1}

@@ -20,7 +20,7 @@ func begin(t testing.TB, repo cancel.Repository, id lifecycle.ID) lifecycle.Requ
 	return r
 }
 
-// again has a scheduler give up the attempt that runs, and start another.
+// again ends the attempt that runs, to be tried again, and starts another.
 func again(t testing.TB, repo cancel.Repository, id lifecycle.ID) lifecycle.Request {
 	t.Helper()
 	for _, trigger := range []lifecycle.Trigger{lifecycle.TriggerFailRetryable, lifecycle.TriggerRetry, lifecycle.TriggerDispatch} {
@@ -43,7 +43,7 @@ func TestRunEnds(t *testing.T) {
 		work      func(ctx context.Context) error
 		opts      *cancel.RunOptions
 		want      lifecycle.State
-		cancelled lifecycle.State // where it is cancelled
+		cancelled lifecycle.State // if it is cancelled
 	}{
 		{"nil", func(context.Context) error { return nil }, nil, lifecycle.StateSucceeded, lifecycle.StateSucceeded},
 		{"the cause", context.Cause, nil, lifecycle.StateSucceeded, lifecycle.StateCancelled},
@@ -104,7 +104,7 @@ func TestRunEnds(t *testing.T) {
 	}
 }
 
-// TestRunPostProcessing runs what comes after COMPLETED, which ends well or with a warning.
+// TestRunPostProcessing runs work in COMPLETED, which ends well or with a warning.
 func TestRunPostProcessing(t *testing.T) {
 	t.Parallel()
 	for work, want := range map[error]string{nil: "1 SUCCEEDED", errDisk: "1 WARNING"} {
@@ -119,8 +119,8 @@ func TestRunPostProcessing(t *testing.T) {
 	}
 }
 
-// TestRunBetween has a cancel come before every call that Run makes of the store: nothing
-// is left waiting for nobody, and what has succeeded is not told as cancelled.
+// TestRunBetween has a cancel come before each call in turn that Run makes of the store. The
+// request always ends: as SUCCEEDED if its work has run, as CANCELLED if not.
 func TestRunBetween(t *testing.T) {
 	t.Parallel()
 	calls := int64(1)
@@ -159,7 +159,7 @@ func TestRunBetween(t *testing.T) {
 }
 
 // TestRunSuperseded has an attempt return after the scheduler has given it up and started
-// another, which somebody cancels: the first answers for nobody.
+// another, which somebody cancels. The first attempt acknowledges nothing.
 func TestRunSuperseded(t *testing.T) {
 	t.Parallel()
 	for _, sameProcess := range []bool{false, true} {
@@ -243,7 +243,7 @@ func TestRunSuperseded(t *testing.T) {
 	}
 }
 
-// TestRunOverChildren ends work whose children live.
+// TestRunOverChildren ends the work of parents that have live children.
 func TestRunOverChildren(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -251,7 +251,7 @@ func TestRunOverChildren(t *testing.T) {
 		want string
 	}{
 		{nil, "1 COMPLETED; 2 RUNNING"},
-		{errDisk, "1 RUNNING; 2 RUNNING"}, // which the error says
+		{errDisk, "1 RUNNING; 2 RUNNING"}, // the error says why
 	}
 	for _, tt := range tests {
 		repo := newRepo(t, "1 SUBREQUEST_PARENT READY; 2<1 CHILD RUNNING")
@@ -302,7 +302,7 @@ func TestRunDeleted(t *testing.T) {
 	}
 }
 
-// TestRunRefuses checks what Run does not begin.
+// TestRunRefuses checks when Run does not call work.
 func TestRunRefuses(t *testing.T) {
 	t.Parallel()
 	repo := newRepo(t, "1 SINGLETON READY; 2 SINGLETON RUNNING; 3 PARENT RUNNING; 4 SINGLETON RUNNING")
@@ -344,8 +344,8 @@ func TestRunRefuses(t *testing.T) {
 	}
 }
 
-// TestRunLastWords has the context of the work end with its process: it still ends the
-// request. A store that fails then is reported.
+// TestRunLastWords has the context of Run end while work runs. Run still ends the request,
+// and reports a store that fails then.
 func TestRunLastWords(t *testing.T) {
 	t.Parallel()
 	repo := newRepo(t, "1 SINGLETON READY; 2 SINGLETON READY; 3 SINGLETON READY; 4 SINGLETON READY")
@@ -375,8 +375,8 @@ func TestRunLastWords(t *testing.T) {
 		t.Errorf("Run = %v, want both errors", err)
 	}
 	f.before = nil
-	// Work that stops because its process does is left for another process, unless
-	// it is cancelled meanwhile: then it has been stopped.
+	// If work stops because its process does, the request is left for another process,
+	// unless it was cancelled meanwhile: then Run acknowledges.
 	for id, want := range map[lifecycle.ID]lifecycle.State{3: lifecycle.StateCancelled, 4: lifecycle.StateRunning} {
 		ctx, stop := context.WithCancel(t.Context())
 		err = workers.Run(ctx, c, begin(t, repo, id), func(ctx context.Context) error {

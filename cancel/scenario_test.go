@@ -11,9 +11,9 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the output recorded in testdata")
 
-// TestScenarios replays the files in testdata/scenario. Each is a list of commands,
-// a line each with further lines of input, and below "----" what the user sees.
-// The files are documentation: read one to learn how a cascade behaves.
+// TestScenarios replays the files in testdata/scenario. Each is a list of commands. A command
+// is one line, which further lines of input may follow; below "----" is its output, as a
+// user sees it. The files are documentation: they show how a cascade behaves.
 //
 //	requests            insert "id kind state", children indented below parents
 //	cancel ID           also fence, force; actor=… reason=… may follow
@@ -26,7 +26,8 @@ var update = flag.Bool("update", false, "rewrite the output recorded in testdata
 //	meanwhile ID TRIGGER           the same, just before the next write to ID
 //	always ID TRIGGER TRIGGER…     one of them, in turn, before every write to ID
 //	fail N              the store fails on the Nth call from now
-//	broken ID           the store fails on every write to ID
+//	broken ID           the store fails on every write to ID, until mended
+//	mended ID           ends broken and always
 //	unreadable ID       the store cannot read the row any more
 //	gone ID             its row is deleted as soon as it has ended
 //	stop N              the caller's context ends before the Nth call from now
@@ -79,7 +80,7 @@ func injects(file string) bool {
 	return false
 }
 
-// lineDiff shows the first line in which got differs.
+// lineDiff shows the first line in which got differs from want.
 func lineDiff(want, got string) string {
 	w, g := strings.Split(want, "\n"), strings.Split(got, "\n")
 	for i := range max(len(w), len(g)) {
@@ -93,7 +94,7 @@ func lineDiff(want, got string) string {
 // replay runs the commands of a file and returns the file with their output.
 func replay(t *testing.T, file string, pageSize int, capable bool) string {
 	t.Helper()
-	s := newStage(t, pageSize, capable)
+	s := newRunner(t, pageSize, capable)
 	var out strings.Builder
 	for block := range strings.SplitSeq(strings.TrimSpace(file), "\n\n") {
 		if strings.HasPrefix(block, "#") {

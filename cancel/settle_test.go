@@ -12,9 +12,9 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// TestAnswerBeforeTheChildEnds has the work of a parent answer right after the parent has
-// become CANCELLING, while its child still runs, and then the scheduler end the child,
-// before the cancel looks for children: it sees none, and still has to settle.
+// TestAnswerBeforeTheChildEnds has the work of a parent acknowledge right after the parent has
+// become CANCELLING, while its child runs. Then the scheduler ends the child, before the
+// cancel looks for children. The cancel finds none, and still has to settle the parent.
 func TestAnswerBeforeTheChildEnds(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -86,8 +86,8 @@ func (p pausing) CancelChildren(ctx context.Context, c cancel.ChildCancel) (canc
 	return p.repo.CancelChildren(ctx, c)
 }
 
-// TestEndedWhileTold has one of two parents end when its work is told to stop: it is
-// reported as it is, and the other as it is.
+// TestEndedWhileTold has one of two parents end when its work is told to stop. Both are
+// reported as they are then.
 func TestEndedWhileTold(t *testing.T) {
 	t.Parallel()
 	for _, told := range []lifecycle.ID{2, 3} {
@@ -107,7 +107,7 @@ func TestEndedWhileTold(t *testing.T) {
 				if err != nil || res.InterruptErr != nil || res.Counts.Total() != 3 || res.Counts[cancel.DispositionCancelling] != 3 {
 					t.Errorf("request %d ended: %v, %v, %v", told, res.Counts, err, res.InterruptErr)
 				}
-				_, atOnce := seen.(cancel.Settler) // which need not find out how it has ended
+				_, atOnce := seen.(cancel.Settler) // then it is not read again
 				if reports && (got[told].To != lifecycle.StateSucceeded && !atOnce || got[5-told].To != lifecycle.StateCancelling) {
 					t.Errorf("receipts %v, %v", got[told], got[5-told])
 				}

@@ -16,10 +16,10 @@ import (
 
 const deepTree = "1 PARENT RUNNING; 2<1 SUBREQUEST_PARENT RUNNING; 3<2 PARENT WAIT; 4<3 CHILD RUNNING; 5<3 PARENT CANCELLING; 6<5 CHILD WAIT; 7<1 PARENT WAIT; 8<1 CHILD WAIT; 9<7 CHILD RUNNING; 10<7 CHILD WAIT"
 
-// TestTreeDisturbed has something happen before every call in turn that a cancel makes of
-// a store that walks its trees in several statements: a child is submitted at every
-// depth, work answers, another canceller comes by, the store fails. Nothing escapes, and
-// when all work has answered everything has ended.
+// TestTreeDisturbed has something happen before each call in turn that a cancel makes of a
+// store which walks its trees in several statements: a child is submitted at some depth,
+// work acknowledges, another canceller cancels, the store fails. Nothing escapes, and when
+// all work has acknowledged everything has ended.
 func TestTreeDisturbed(t *testing.T) {
 	t.Parallel()
 	disturbances := map[string]func(repo *memrepo.Repo, n int) error{
@@ -176,8 +176,8 @@ func ignore(err error, codes ...esserrors.Code) error {
 	return err
 }
 
-// TestTreeNonsense checks that CancelTree and Settle are trusted no more than the three
-// methods: whatever they say, the tree is cancelled and their answer is an error.
+// TestTreeNonsense has CancelTree and Settle give answers that cannot be true. The tree is
+// cancelled all the same, and the answer is an error.
 func TestTreeNonsense(t *testing.T) {
 	t.Parallel()
 	page := func(f func(*cancel.TreePage)) func(cancel.TreeCancel) (cancel.TreePage, error) {
@@ -244,7 +244,7 @@ func TestTreeNonsense(t *testing.T) {
 			}
 		})
 	}
-	// A failure is not nonsense: what it leaves is done level by level.
+	// If they fail, the rest is done level by level, and there is no error.
 	repo := newRepo(t, "1 PARENT RUNNING; 2<1 CHILD RUNNING; 3<1 PARENT CANCELLING; 4<3 CHILD WAIT; 5<3 CHILD CANCELLING")
 	told := &interrupts{}
 	half := odd{
@@ -276,7 +276,7 @@ func TestTreeNonsense(t *testing.T) {
 	}
 }
 
-// odd answers as it likes.
+// odd is a memrepo whose CancelTree and Settle can be replaced.
 type odd struct {
 	*memrepo.Repo
 	tree   func(cancel.TreeCancel) (cancel.TreePage, error)

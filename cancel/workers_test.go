@@ -49,14 +49,14 @@ func TestRunWithoutAttempts(t *testing.T) {
 	}
 }
 
-// A mute store cannot tell causes any more.
+// A mute store is a memrepo whose Cause fails.
 type mute struct{ *memrepo.Repo }
 
 func (mute) Cause(context.Context, lifecycle.ID) (cancel.Cause, error) {
 	return cancel.Cause{}, errDisk
 }
 
-// TestRunWithoutCause has work answered for though nobody can tell who cancelled it.
+// TestRunWithoutCause has Run, CheckIn and Resume do without the cause of a cancel.
 func TestRunWithoutCause(t *testing.T) {
 	t.Parallel()
 	repo := mute{newRepo(t, "1 SINGLETON READY; 2 PARENT RUNNING; 3<2 CHILD WAIT")}
@@ -73,7 +73,7 @@ func TestRunWithoutCause(t *testing.T) {
 	if e, ok := errors.AsType[*cancel.CancelledError](err); !ok || e.Cause != (cancel.Cause{}) {
 		t.Errorf("Run = %v", err)
 	}
-	// Resume goes on without, and says so.
+	// Resume does its work without it, and returns the error.
 	_, err = c.Fence(t.Context(), cancel.Order{ID: 2})
 	must(t, err)
 	noList := struct {
@@ -89,14 +89,14 @@ func TestRunWithoutCause(t *testing.T) {
 	}
 }
 
-// causes is the one capability.
+// causes has only the capability CauseReader.
 type causes struct{ of mute }
 
 func (c causes) Cause(ctx context.Context, id lifecycle.ID) (cancel.Cause, error) {
 	return c.of.Cause(ctx, id)
 }
 
-// TestPoll tells work whose interrupt got lost.
+// TestPoll interrupts work that no Interrupter was told of.
 func TestPoll(t *testing.T) {
 	t.Parallel()
 	repo := newRepo(t, "1 SINGLETON READY; 2 SINGLETON READY")
@@ -137,7 +137,7 @@ func TestPoll(t *testing.T) {
 	}
 }
 
-// TestRepeat runs in a bubble of its own time.
+// TestRepeat checks the intervals between calls.
 func TestRepeat(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -165,7 +165,7 @@ func TestRepeat(t *testing.T) {
 	cancel.Repeat(t.Context(), 0, nil)
 }
 
-// TestRunConcurrentSafe runs, cancels and ends a tree of real goroutines.
+// TestRunConcurrentSafe runs the work of a tree in goroutines, and cancels the tree.
 func TestRunConcurrentSafe(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

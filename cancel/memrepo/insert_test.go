@@ -51,7 +51,7 @@ func TestInsertRefuses(t *testing.T) {
 			if isInsert && insertErr.ID != tt.bad.ID || isRequest && requestErr.ID != tt.bad.ID {
 				t.Errorf("the error is about another request: %#v", err)
 			}
-			// Nothing has changed, whichever way one looks.
+			// Nothing has changed, by whatever method one reads.
 			if got := all(repo); !slices.Equal(got, before) {
 				t.Errorf("All() = %v, want %v", got, before)
 			}
@@ -68,7 +68,7 @@ func TestInsertRefuses(t *testing.T) {
 			if page, err := repo.ListCancelling(t.Context(), 0, 10); err != nil || len(page) != 0 {
 				t.Errorf("ListCancelling() = %v, %v, want nothing", page, err)
 			}
-			// And the same requests, without the bad one, go in.
+			// The same requests without the bad one can be inserted.
 			if err := repo.Insert(good...); err != nil {
 				t.Fatal(err)
 			}
@@ -96,8 +96,8 @@ func wantChildren(t *testing.T, repo *memrepo.Repo, states lifecycle.StateSet, w
 	}
 }
 
-// Whatever the order and the portions in which requests come and end, the children are
-// found.
+// TestInsertAnyOrder inserts and ends children in any order and in batches of any size, and
+// checks that they are found.
 func TestInsertAnyOrder(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(60) {

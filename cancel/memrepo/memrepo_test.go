@@ -32,7 +32,7 @@ func TestContract(t *testing.T) {
 	})
 }
 
-// The default store of a program must not link package testing into it.
+// TestImportsNoTesting checks that memrepo does not link package testing into a program.
 func TestImportsNoTesting(t *testing.T) {
 	t.Parallel()
 	pkg, err := build.ImportDir(".", 0)
@@ -117,14 +117,14 @@ func TestAll(t *testing.T) {
 	if got := repo.Len(); got != 3 {
 		t.Errorf("Len() = %d, want 3", got)
 	}
-	for r := range repo.All() { // may be left, and may write
+	for r := range repo.All() { // the caller may write, and may stop
 		if _, err := fire(t.Context(), repo, r.ID, lifecycle.TriggerComplete); err != nil {
 			t.Error(err)
 		}
 		break
 	}
 	n := 0
-	for range repo.All() { // sees what comes meanwhile, and ends all the same
+	for range repo.All() { // returns what is inserted meanwhile, and ends
 		if n++; n <= 3 {
 			if err := repo.Insert(singleton(lifecycle.ID(100+n), lifecycle.StateWait)); err != nil {
 				t.Fatal(err)
@@ -211,7 +211,8 @@ func TestConcurrentSafe(t *testing.T) {
 	}
 }
 
-// Children that are submitted during a cancel are cancelled too, or refused.
+// TestSubmitWhileCancelledConcurrentSafe submits children during a cancel. Each is cancelled
+// or refused.
 func TestSubmitWhileCancelledConcurrentSafe(t *testing.T) {
 	t.Parallel()
 	for round := range 20 {

@@ -18,15 +18,15 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// A stage is a store on which scenarios are played, with faults.
-type stage struct {
+// A runner runs the commands of a scenario on a store with faults.
+type runner struct {
 	memrepo.Repo
 
 	now       time.Time
 	canceller *cancel.Canceller
 	out       strings.Builder
 
-	calls     int // of the operation going on
+	calls     int // of the store, by the command that runs
 	failAt    int
 	stopAt    int
 	stop      context.CancelFunc
@@ -39,9 +39,9 @@ type stage struct {
 	told      []string
 }
 
-func newStage(t *testing.T, pageSize int, capable bool) *stage {
+func newRunner(t *testing.T, pageSize int, capable bool) *runner {
 	t.Helper()
-	s := &stage{
+	s := &runner{
 		now:       time.Date(2026, 3, 31, 22, 0, 0, 0, time.UTC),
 		broken:    map[lifecycle.ID]bool{},
 		unread:    map[lifecycle.ID]bool{},
@@ -72,9 +72,9 @@ func newStage(t *testing.T, pageSize int, capable bool) *stage {
 	return s
 }
 
-// plain has the three methods and the faults, and can tell causes so that the
-// output is that of a store with all capabilities.
-type plain struct{ s *stage }
+// plain has the three methods, with the faults, and Cause, so that the output is that of a
+// store with all capabilities.
+type plain struct{ s *runner }
 
 func (p plain) Cause(ctx context.Context, id lifecycle.ID) (cancel.Cause, error) {
 	return p.s.Cause(ctx, id)
@@ -139,7 +139,7 @@ func (p plain) Apply(ctx context.Context, changes []cancel.Change) ([]bool, erro
 }
 
 // read returns r as the store can read it.
-func (s *stage) read(r lifecycle.Request) lifecycle.Request {
+func (s *runner) read(r lifecycle.Request) lifecycle.Request {
 	if s.unread[r.ID] {
 		return lifecycle.Request{ID: r.ID, Parent: r.Parent}
 	}
@@ -147,7 +147,7 @@ func (s *stage) read(r lifecycle.Request) lifecycle.Request {
 }
 
 // run executes one command and returns its output.
-func (s *stage) run(t *testing.T, input string) string {
+func (s *runner) run(t *testing.T, input string) string {
 	t.Helper()
 	s.out.Reset()
 	line, body, _ := strings.Cut(input, "\n")
@@ -295,8 +295,8 @@ func (s *stage) run(t *testing.T, input string) string {
 	return s.out.String()
 }
 
-// insert reads requests that are indented below their parents.
-func (s *stage) insert(t *testing.T, body string) {
+// insert inserts requests that are indented below their parents.
+func (s *runner) insert(t *testing.T, body string) {
 	t.Helper()
 	var path []lifecycle.ID
 	for line := range strings.SplitSeq(body, "\n") {
@@ -320,7 +320,7 @@ func (s *stage) insert(t *testing.T, body string) {
 	}
 }
 
-func (s *stage) tree() string {
+func (s *runner) tree() string {
 	depth := map[lifecycle.ID]int{}
 	var draw func(parent lifecycle.ID)
 	all := slices.SortedFunc(s.All(), func(a, b lifecycle.Request) int { return cmp.Compare(a.ID, b.ID) })
