@@ -7,27 +7,31 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// Acknowledge records how the work of a request that is CANCELLING has ended:
-// with one of [lifecycle.Outcomes]. The request ends so at once if it has no live
-// child, and otherwise with its last child. Ancestors that were only waiting for
-// this request end too.
+// Acknowledge records in which state a request ends that was cancelled: outcome, which is
+// one of [lifecycle.Outcomes], says how its work has ended. The request ends so at once if
+// it has no live child, and otherwise after its last child. Ancestors that were CANCELLING
+// and only waiting for this request end too. (CANCELLED "or some other terminal state"
+// is the specification's; all else is a decision.)
 //
-// Acknowledge is for the side that runs the work; no [Authorizer] is asked. It is
-// idempotent: the first answer counts, and repeating it succeeds and settles
-// what a worker that died in between has left unsettled.
+// Acknowledge is for the side that runs the work, and no [Authorizer] is asked.
+// [Workers.Run] calls it by itself. Work that was stopped because of the cancel has ended
+// as CANCELLED, whatever error it returned; work that has finished all the same has
+// ended as it finished.
 //
-// Work that is killed when it is cancelled often returns an error of its own: that of
-// a process under exec.CommandContext is "signal: killed". Whoever stopped it because
-// of the cancel acknowledges CANCELLED, whatever the error.
+// Acknowledge is idempotent. The first outcome counts; repeating it succeeds, and settles
+// what was left unsettled because a worker died after it had acknowledged.
 //
-// The error matches [ErrSuperseded] if the order names another attempt than the one
-// that is stored. It has [esserrors.CodeUnsupportedState] if the request is live and not
-// CANCELLING, if it runs no work of its own, or if outcome is not one of
-// lifecycle.Outcomes; [esserrors.CodeConflict] if it has ended, or its work has
-// answered, in another way before, or others kept changing it;
-// [esserrors.CodeNotFound], also if it has ended and been deleted since; or
-// [esserrors.CodeSystem]: then the answer may or may not have been recorded, and
-// acknowledging again is safe.
+// The error has
+//
+//   - [esserrors.CodeUnsupportedState] if the request is live and not CANCELLING, if it is
+//     a container, or if outcome is not one of lifecycle.Outcomes;
+//   - [esserrors.CodeConflict] if the request has ended, or is going to, in a state other
+//     than outcome, or if others kept changing it. It also matches [ErrSuperseded] if the
+//     order names an attempt that has been superseded;
+//   - [esserrors.CodeNotFound] if there is no such request, also if it has ended and been
+//     deleted since;
+//   - [esserrors.CodeSystem] if the store failed. Then outcome may have been recorded or
+//     not, and acknowledging again is safe.
 func (c *Canceller) Acknowledge(ctx context.Context, order Order, outcome lifecycle.State) (Result, error) {
 	o := c.operation(OpAcknowledge, order)
 	return o.run(ctx, func(ctx context.Context) error {
@@ -38,8 +42,9 @@ func (c *Canceller) Acknowledge(ctx context.Context, order Order, outcome lifecy
 	})
 }
 
-// answer records outcome as the answer of the request's own work and settles what
-// that allows to settle. check may refuse a request that has not answered.
+// answer records outcome as the answer of the request's own work, an acknowledgement or
+// what Force puts in its place, and settles what then waits for nothing. Before the first
+// answer to a request is written, check may refuse it.
 func (o *operation) answer(ctx context.Context, t lifecycle.Trigger, outcome lifecycle.State, check func(lifecycle.Request) error) error {
 	var seen lifecycle.Request // as it was when this call first saw it CANCELLING
 	for attempt := 1; ; attempt++ {
@@ -70,10 +75,10 @@ func (o *operation) answer(ctx context.Context, t lifecycle.Trigger, outcome lif
 			return err
 		}
 		if attempt > o.c.opts.MaxAttempts {
-			return o.contended(o.id)
+			return o.leave(r, o.contended(o.id))
 		}
-		// A leaf ends at once. What may have children first records the answer and
-		// then looks for them.
+		// A leaf ends at once. For a parent, the answer is written first and its live
+		// children are looked for then.
 		ch := change(r, t, outcome, 0, o.now())
 		if r.Kind.HasChildren() {
 			ch = change(r, t, r.State, outcome, o.now())
@@ -89,13 +94,8 @@ func (o *operation) answer(ctx context.Context, t lifecycle.Trigger, outcome lif
 	}
 }
 
-func permitted(r lifecycle.Request, t lifecycle.Trigger) bool {
-	_, ok := lifecycle.Next(r.Kind, r.State, t)
-	return ok
-}
-
-// answered goes on after the answer of r's work has been recorded, by this call or
-// before.
+// answered settles what waits for nothing after the answer of r's work was recorded: by
+// this call, which now says, or before.
 func (o *operation) answered(ctx context.Context, r lifecycle.Request, from lifecycle.State, now bool) error {
 	n := node{req: r, from: from, settled: now && lifecycle.Terminal.Has(r.State)}
 	if !n.ended() {
@@ -108,7 +108,7 @@ func (o *operation) answered(ctx context.Context, r lifecycle.Request, from life
 			n.from = from
 		}
 		if err != nil && n.failed == nil {
-			n.failed = err // it may or may not have ended
+			n.failed = err // the request may have ended or not
 		}
 		o.stopOn(err)
 	}
@@ -126,8 +126,8 @@ func (o *operation) answered(ctx context.Context, r lifecycle.Request, from life
 	return o.err()
 }
 
-// answerAgain answers a call that comes after the work of r has answered with
-// before. What the call that recorded it has left unsettled is settled now.
+// answerAgain does the rest of a call that comes after the work of r has answered with
+// before: it settles what the first call has left unsettled, and refuses another outcome.
 func (o *operation) answerAgain(ctx context.Context, r lifecycle.Request, before, outcome lifecycle.State) error {
 	err := o.answered(ctx, r, r.State, false)
 	if err == nil && before != outcome {

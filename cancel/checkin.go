@@ -8,27 +8,32 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// A CheckInResult is the answer to a worker that checks in.
+// A CheckInResult is what work is told when it checks in.
 type CheckInResult struct {
-	// Request is the request, which is live, as it is after the check-in.
+	// Request is the request as it is after the check-in. It is live.
 	Request lifecycle.Request
-	// Cancelling reports whether a cancel is under way: the work should stop and
+	// Cancelling reports whether the request is CANCELLING: the work should stop and
 	// acknowledge.
 	Cancelling bool
-	// Cause says who cancelled and why. It is zero if the store cannot tell.
+	// Cause says who cancelled the request and why. It is zero if the store cannot
+	// tell.
 	Cause Cause
 }
 
-// CheckIn is the heartbeat of running work. It tells the work whether it is to
-// stop and, if so, starts the grace of [Canceller.Force] anew (documented for
-// ESS's checkInCancelling; that it moves the clock follows from forceCancel's
-// rule). It changes nothing else.
+// CheckIn is the heartbeat of running work. It tells the work whether to stop. If so, it
+// also starts the grace of [Canceller.Force] anew, unless the work has acknowledged
+// already (documented for ESS's checkInCancelling and forceCancel). It changes nothing
+// else.
 //
-// Of the order, ID and Attempt matter. The error matches [ErrSuperseded] if the attempt
-// has been superseded. It has [esserrors.CodeUnsupportedState] if the request has ended,
-// which for work that still runs means that it was forced; [esserrors.CodeNotFound],
-// also if it has ended and been deleted since; [esserrors.CodeConflict] if others kept
-// changing the request; or [esserrors.CodeSystem].
+// Of the order only ID and Attempt matter. The error has
+//
+//   - [esserrors.CodeUnsupportedState] if the request has ended: somebody has forced it, if
+//     its work still runs;
+//   - [esserrors.CodeConflict] if others kept changing the request. It also matches
+//     [ErrSuperseded] if the order names an attempt that has been superseded;
+//   - [esserrors.CodeNotFound] if there is no such request, also if it has ended and been
+//     deleted since;
+//   - [esserrors.CodeSystem] if the store failed.
 func (c *Canceller) CheckIn(ctx context.Context, order Order) (in CheckInResult, err error) {
 	o := c.operation(OpCheckIn, order)
 	_, err = o.run(ctx, func(ctx context.Context) (err error) {
@@ -54,9 +59,9 @@ func (o *operation) checkIn(ctx context.Context) (CheckInResult, error) {
 		case attempt > o.c.opts.MaxAttempts:
 			return CheckInResult{}, o.contended(o.id)
 		}
-		made := true
-		ch := checkInChange(r, o.now())
-		if unanswered(r) && !ch.CheckedIn.Equal(r.CheckedIn) {
+		now, made := r, true
+		if ch := checkInChange(r, o.now()); unanswered(r) && !ch.CheckedIn.Equal(r.CheckedIn) {
+			now = ch.New()
 			made, err = o.applyOne(ctx, ch)
 		}
 		if err != nil {
@@ -65,21 +70,14 @@ func (o *operation) checkIn(ctx context.Context) (CheckInResult, error) {
 		if made {
 			cause, err := o.causeOf(ctx, o.id)
 			if err != nil {
-				cause = Cause{} // work is told all the same
+				cause = Cause{} // the work is told all the same
 			}
-			return CheckInResult{Request: ch.New(), Cancelling: true, Cause: cause}, nil
+			return CheckInResult{Request: now, Cancelling: true, Cause: cause}, nil
 		}
 	}
 }
 
-// checkInChange returns the change that starts the grace of r anew.
-func checkInChange(r lifecycle.Request, cause Cause) Change {
-	ch := change(r, 0, r.State, r.Outcome, cause)
-	ch.CheckedIn = cause.Time
-	return ch
-}
-
-// causeOf returns why the request was cancelled, as far as the store can tell.
+// causeOf returns why a request was cancelled, or the zero Cause if the store cannot tell.
 func (o *operation) causeOf(ctx context.Context, id lifecycle.ID) (Cause, error) {
 	if o.c.causes == nil {
 		return Cause{}, nil

@@ -12,7 +12,7 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// An ephemeral store deletes a request when it ends: what is terminal is not there.
+// An ephemeral store deletes a request as soon as it has ended.
 type ephemeral struct {
 	*memrepo.Repo
 	before func(n int) // called before every call
@@ -83,9 +83,8 @@ func (e *ephemeral) Cause(ctx context.Context, id lifecycle.ID) (cancel.Cause, e
 }
 
 // TestDeletedAsTheyEnd has another process bring the whole tree to its end before each
-// call of an operation in turn, in a store that deletes what has ended. Everything has
-// happened as was asked, and so no operation fails; what it says of a request is the
-// same whether receipts are wanted or not.
+// call of an operation in turn, in a store that deletes what has ended. What was asked for
+// has happened, so no operation fails. Counts are the same with receipts and without.
 func TestDeletedAsTheyEnd(t *testing.T) {
 	t.Parallel()
 	const tree = "1 PARENT RUNNING; 2<1 PARENT RUNNING; 3<2 CHILD WAIT; 4<1 SUBREQUEST_PARENT RUNNING; 5<4 CHILD RUNNING"

@@ -11,13 +11,14 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// program is work that is a process of its own.
+// program is work that runs in a process of its own.
 func program(ctx context.Context) error {
 	cmd := exec.CommandContext(ctx, "sleep", "60")
-	if err := cmd.Run(); ctx.Err() == nil {
-		return err
+	err := cmd.Run()
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
-	return context.Cause(ctx)
+	return err
 }
 
 func ExampleWorkers_process() {

@@ -9,27 +9,31 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// Force ends a request whose work does not acknowledge: as CANCELLED, as soon as
-// no child of it is live. The caller vouches that the work does not run any more
-// (documented for ESS's forceCancel).
+// Force ends a CANCELLING request whose work does not acknowledge. The request becomes
+// CANCELLED, as soon as no child of it is live. The caller vouches that the work does not
+// run any more (documented for ESS's forceCancel).
 //
-// It is possible once [Options.Grace] has passed since the request became
-// CANCELLING or its work last checked in; cancelling again does not move that
-// clock (decision). Two clocks are compared: that of the process which wrote
-// [lifecycle.Request.CheckedIn] and that of this one. Where they differ, the grace
-// is longer or shorter by as much. If CheckedIn lies in the future, one of them is
-// wrong: Force then starts the grace anew, by its own clock, so that nobody who tries
-// again waits for more than Grace. So does Resume where it lies in the future by more
-// than Grace (decision).
+// Force is possible when [Options.Grace] has passed since the request became CANCELLING
+// or its work last checked in (documented). Cancelling again does not start the grace
+// anew (decision).
 //
-// Only a request that runs work of its own can be forced: of a container, force the
-// children. Forcing a request whose work has answered leaves the answer as it is.
+// Two clocks are compared: that of the process which wrote [lifecycle.Request.CheckedIn],
+// and that of this process. The grace is longer or shorter by what they differ. If
+// CheckedIn lies in the future, one of them is wrong. Force then starts the grace anew by
+// its own clock, so that the next call has to wait for no more than Grace. Resume does
+// the same for requests whose CheckedIn lies in the future by more than Grace (decision).
 //
-// The error has [esserrors.CodeUnsupportedState] if the request is not CANCELLING
-// or is a container; [esserrors.CodeConflict] if it is too early
-// ([esserrors.RetryAfter] says how long to wait) or others kept changing the
-// request; [esserrors.CodeNotAuthorized]; [esserrors.CodeNotFound]; or
-// [esserrors.CodeSystem].
+// A container cannot be forced, because it runs no work: force its children. Forcing a
+// request whose work has acknowledged leaves its outcome as it is (decision).
+//
+// The error has
+//
+//   - [esserrors.CodeUnsupportedState] if the request is not CANCELLING, or is a container;
+//   - [esserrors.CodeConflict] if the grace is not over ([esserrors.RetryAfter] says how
+//     long to wait), or if others kept changing the request;
+//   - [esserrors.CodeNotAuthorized] if the [Authorizer] does not permit it;
+//   - [esserrors.CodeNotFound] if there is no such request;
+//   - [esserrors.CodeSystem] if the store failed.
 func (c *Canceller) Force(ctx context.Context, order Order) (Result, error) {
 	order.Attempt = 0
 	o := c.operation(OpForce, order)
@@ -49,8 +53,9 @@ func (c *Canceller) Force(ctx context.Context, order Order) (Result, error) {
 	})
 }
 
-// mendClock starts the grace of r anew if CheckedIn lies in the future by more than
-// tolerance. If others are quicker it leaves r as it is: the next call looks again.
+// mendClock starts the grace of Force anew for r if CheckedIn lies in the future by more
+// than tolerance. If somebody else changes the request first, it leaves r as it is: the
+// next call looks again.
 func (o *operation) mendClock(ctx context.Context, r *lifecycle.Request, tolerance time.Duration) error {
 	cause := o.now()
 	if !unanswered(*r) || r.CheckedIn.Sub(cause.Time) <= tolerance {
@@ -67,19 +72,18 @@ func (o *operation) mendClock(ctx context.Context, r *lifecycle.Request, toleran
 // graceLeft returns how long Force has to wait for the work of r: at most Grace.
 func (c *Canceller) graceLeft(r lifecycle.Request) time.Duration {
 	if r.CheckedIn.IsZero() {
-		return 0 // nobody knows since when: it was not this package that cancelled it
+		return 0 // this package has not cancelled it, and nobody knows since when it is CANCELLING
 	}
 	return min(c.opts.Grace, max(0, r.CheckedIn.Add(c.opts.Grace).Sub(c.opts.Now())))
 }
 
-// Overdue returns the requests whose work [Canceller.Force] may end now: those whose
-// work has not answered, nor checked in, for the time of [Options.Grace] (documented
-// for ESS's forceCancel; that they can be listed is a decision). Whether the work is
-// gone is for the caller to find out. A request that has a live child ends with that
-// child, not at once.
+// Overdue returns the requests to which [Canceller.Force] can be applied now: those whose
+// work has neither acknowledged nor checked in for the time of [Options.Grace]
+// (decision). Whether the work has gone is for the caller to find out. A request that has
+// a live child is forced now and ends after that child. One whose CheckedIn lies in the
+// future is not returned: see Force.
 //
-// It finds them as [ListCancelling] does, whose remarks on errors and changes hold for
-// it, too.
+// Overdue finds the requests, and reports errors, as [ListCancelling] does.
 func (c *Canceller) Overdue(ctx context.Context) iter.Seq2[CancellingRequest, error] {
 	return func(yield func(CancellingRequest, error) bool) {
 		for u, err := range listCancelling(ctx, c.repo, c.opts.PageSize) {

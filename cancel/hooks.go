@@ -2,35 +2,35 @@ package cancel
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"slices"
 
 	"example.com/ess/lifecycle"
 )
 
-// Hooks are functions called at points of every operation of a [Canceller], for
+// Hooks are functions that every operation of a [Canceller] calls as it goes on, for
 // tracing, counting and logging. Any may be nil.
 //
-// They run on the goroutine of the operation, and concurrently where operations
-// do. They cannot veto, must not call the Canceller for the same request, and a
-// panic in one passes through.
+// They run on the goroutine of the operation, and concurrently if operations run
+// concurrently. They cannot stop an operation, and must not call the Canceller for the
+// same request. A panic in one reaches the caller of the operation.
 //
-// Every order of a CancelAll is an operation of its own. ExecutePlan is one operation;
-// the look at the tree that comes first is none.
+// Every order of a CancelAll is an operation of its own. ExecutePlan is one operation.
+// Plan calls no hooks, nor do [Workers.Poll] and the functions that list requests.
 type Hooks struct {
 	// Start is called before anything else. The context that it returns is used for
 	// the operation and given to the other hooks.
 	Start func(ctx context.Context, info StartInfo) context.Context
-	// End is called once for every Start, when the operation returns, or is left by
-	// a panic in a function of the caller, such as [Order.Receipt].
+	// End is called once for every operation: when it returns, or when a function of
+	// the caller, such as [Order.Receipt], panics in it.
 	End func(ctx context.Context, info EndInfo)
-	// Transition is called for every change that has been stored, children
-	// included, but for check-ins.
+	// Transition is called for every change that is known to be stored, children
+	// included. It is not called for check-ins.
 	Transition func(ctx context.Context, info TransitionInfo)
 }
 
-// A StartInfo is the operation that starts.
+// A StartInfo describes an operation that starts. Actor and Reason have been cleaned as
+// [MaxActor] says.
 type StartInfo struct {
 	Op     Op
 	ID     lifecycle.ID
@@ -52,10 +52,10 @@ func (i StartInfo) attrs() []slog.Attr {
 	return attrs
 }
 
-// An EndInfo is the operation that ends. The Result is zero for a check-in, and for a
-// transition it has only the ancestors that were settled.
+// An EndInfo describes an operation that ends. The Result of a check-in is zero, and that
+// of a transition counts only the ancestors that were settled.
 type EndInfo struct {
-	StartInfo // as Start was given it
+	StartInfo // what Start was called with
 	Result    Result
 	Err       error
 }
@@ -75,8 +75,9 @@ func (i EndInfo) LogValue() slog.Value {
 	return slog.GroupValue(attrs...)
 }
 
-// A TransitionInfo is a change that has been stored. From and To are the same where
-// only the answer of the request's work has been recorded.
+// A TransitionInfo describes a change that is stored. From and To are the same if only
+// [lifecycle.Request.Outcome] has changed, because a parent's work acknowledged or was
+// forced.
 type TransitionInfo struct {
 	ID, Parent lifecycle.ID
 	Kind       lifecycle.Kind
@@ -109,7 +110,8 @@ func (c Counts) LogValue() slog.Value {
 	return slog.GroupValue(attrs...)
 }
 
-// JoinHooks returns hooks that call each of hs in order, the Ends in reverse.
+// JoinHooks returns hooks that call each of hs in order, but their End functions in
+// reverse order.
 func JoinHooks(hs ...Hooks) Hooks {
 	return Hooks{
 		Start: func(ctx context.Context, info StartInfo) context.Context {
@@ -131,7 +133,8 @@ func JoinHooks(hs ...Hooks) Hooks {
 	}
 }
 
-// joinTransitions returns nil if nobody wants them: they make a store list every child.
+// joinTransitions returns nil if none of hs has a Transition, because that function makes
+// a capability list every child.
 func joinTransitions(hs []Hooks) func(context.Context, TransitionInfo) {
 	var fs []func(context.Context, TransitionInfo)
 	for _, h := range hs {
@@ -146,32 +149,5 @@ func joinTransitions(hs []Hooks) func(context.Context, TransitionInfo) {
 		for _, f := range fs {
 			f(ctx, info)
 		}
-	}
-}
-
-// errLeft is the error of an operation that a panic has left.
-var errLeft = errors.New("cancel: a function of the caller panicked")
-
-// run calls f between the hooks Start and End, and returns what f has left in o.
-func (o *operation) run(ctx context.Context, f func(ctx context.Context) error) (res Result, err error) {
-	hooks := &o.c.opts.Hooks
-	if hooks.Start != nil {
-		ctx = hooks.Start(ctx, o.info)
-	}
-	if hooks.End != nil {
-		err = errLeft
-		defer func() { hooks.End(ctx, EndInfo{StartInfo: o.info, Result: o.result, Err: err}) }()
-	}
-	err = f(ctx)
-	return o.result, err
-}
-
-// stored tells of a change that has been stored.
-func (o *operation) stored(ctx context.Context, ch *Change) {
-	if o.c.opts.Hooks.Transition != nil && ch.Trigger != 0 {
-		o.c.opts.Hooks.Transition(ctx, TransitionInfo{
-			ID: ch.Old.ID, Parent: ch.Old.Parent, Kind: ch.Old.Kind,
-			From: ch.Old.State, To: ch.State, Trigger: ch.Trigger, Cause: ch.Cause,
-		})
 	}
 }

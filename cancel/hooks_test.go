@@ -80,8 +80,9 @@ func TestHooks(t *testing.T) {
 		})
 }
 
-// TestHooksAreFree checks that without hooks nothing is allocated for them, and that
-// JoinHooks of hooks without Transition has none: it would make stores list every child.
+// TestHooksAreFree checks that nothing is allocated for hooks that are not there, and that
+// JoinHooks of hooks without Transition has none, which would make a capability list every
+// child.
 func TestHooksAreFree(t *testing.T) { // not parallel: it counts allocations
 	if cancel.JoinHooks(cancel.Hooks{}, cancel.Hooks{}).Transition != nil {
 		t.Error("joined hooks without Transition have one")
@@ -168,4 +169,46 @@ func ExampleJoinHooks() {
 	// Output:
 	// audit 43 cancel
 	// metrics 43 cancel
+}
+
+// TestOperationLeftByPanic has a Receipt panic. The End hook is called.
+func TestOperationLeftByPanic(t *testing.T) {
+	t.Parallel()
+	repo := newRepo(t, "1 PARENT RUNNING; 2<1 CHILD WAIT")
+	var ended []cancel.EndInfo
+	c := cancel.New(repo, &cancel.Options{Hooks: cancel.Hooks{End: func(_ context.Context, i cancel.EndInfo) { ended = append(ended, i) }}})
+	func() {
+		defer func() {
+			if p := recover(); p != "boom" {
+				t.Errorf("recovered %v", p)
+			}
+		}()
+		_, _ = c.Cancel(t.Context(), cancel.Order{ID: 1, Receipt: func(cancel.Receipt) { panic("boom") }})
+	}()
+	if len(ended) != 1 || ended[0].ID != 1 || ended[0].Err == nil || ended[0].Result.Counts.Total() == 0 {
+		t.Errorf("the hooks were told %+v", ended)
+	}
+}
+
+// TestHooksOfResume resumes trees that two actors have cancelled.
+func TestHooksOfResume(t *testing.T) {
+	t.Parallel()
+	repo := newRepo(t, "1 PARENT RUNNING; 2<1 CHILD WAIT; 11 PARENT RUNNING; 12<11 CHILD WAIT")
+	for id, actor := range map[lifecycle.ID]string{1: "ann", 11: "bob"} {
+		_, err := cancel.New(repo, nil).Fence(t.Context(), cancel.Order{ID: id, Actor: actor})
+		must(t, err)
+	}
+	var begun, ended cancel.StartInfo
+	c := cancel.New(repo, &cancel.Options{Hooks: cancel.Hooks{
+		Start: func(ctx context.Context, i cancel.StartInfo) context.Context { begun = i; return ctx },
+		End:   func(_ context.Context, i cancel.EndInfo) { ended = i.StartInfo },
+	}})
+	_, err := c.Resume(t.Context(), nil)
+	must(t, err)
+	if want := (cancel.StartInfo{Op: cancel.OpResume}); begun != want || ended != want {
+		t.Errorf("began as %+v, ended as %+v", begun, ended)
+	}
+	if cause, err := repo.Cause(t.Context(), 12); err != nil || cause.Actor != "bob" {
+		t.Errorf("request 12 was cancelled by %+v, %v", cause, err)
+	}
 }

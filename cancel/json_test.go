@@ -40,7 +40,7 @@ func TestPlanInAFile(t *testing.T) {
 	if cause, err := repo.Cause(t.Context(), 4); err != nil || cause != (cancel.Cause{Root: 1, Actor: "ann", Reason: "wrong ledger", Time: start}) {
 		t.Errorf("%+v, %v", cause, err)
 	}
-	// It is as good as the plan itself: what has changed meanwhile refuses it.
+	// It is as good as the plan itself: it is refused if the tree has changed meanwhile.
 	if _, err := cancel.New(repo, nil).ExecutePlan(t.Context(), read); !errors.Is(err, esserrors.CodeConflict) {
 		t.Errorf("the second time: %v", err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/bits"
 	"math/rand/v2"
 	"time"
 
@@ -12,29 +11,29 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// An operation is one call of a Canceller's method.
+// An operation is one call of a method of a Canceller.
 type operation struct {
 	c       *Canceller
 	info    StartInfo
 	verb    string // names the operation in errors
 	id      lifecycle.ID
-	actor   string // as given
+	actor   string // as the order has it, not cleaned
 	attempt int    // of the order, or 0
-	cause   Cause  // but for the time
+	cause   Cause  // of the changes, without the time
 	receipt func(Receipt)
 
 	result Result
-	// visited has every container that the operation has come upon, so that none is
-	// done twice and a cycle in a broken store ends.
+	// visited has every parent that the operation has come upon, so that it goes below
+	// each once, and a cycle in a broken store ends.
 	visited visits
-	// many says that the order is one of many: a request that is CANCELLED already
-	// is not refused.
+	// many says that this is one order of a CancelAll: a request that is CANCELLED
+	// already is not refused.
 	many bool
-	// again says that children may be read again that have been recorded before.
+	// again says that children which have been recorded may be read again.
 	again bool
 	// resuming is set only by Resume, whose roots may be above or below each other.
 	resuming *unsettled
-	// planned has what may be done, if that is limited to a plan.
+	// planned has the steps that may be made. It is nil if there is no plan.
 	planned map[lifecycle.ID]Step
 
 	tell     []lifecycle.ID // requests whose work has yet to be interrupted
@@ -42,9 +41,10 @@ type operation struct {
 	backoffs int
 	store    storeErrors
 	failures failures
-	stopped  error // what ended the operation before it was through
+	stopped  error // what ended the operation early
 }
 
+// operation returns the operation that an order asks for.
 func (c *Canceller) operation(op Op, order Order) *operation {
 	cause := Cause{Root: order.ID, Actor: cleanText(order.Actor, MaxActor), Reason: cleanText(order.Reason, MaxReason)}
 	return &operation{
@@ -75,20 +75,21 @@ func (v *visits) visit(id lifecycle.ID) bool {
 	return true
 }
 
+// has reports whether id is in the set.
 func (v visits) has(id lifecycle.ID) bool {
 	_, ok := v[id]
 	return ok
 }
 
-// now returns the cause of a change made now.
+// now returns the Cause of a change that is made now.
 func (o *operation) now() Cause {
 	cause := o.cause
 	cause.Time = timeOf(o.c.opts.Now())
 	return cause
 }
 
-// read reads a request and does not trust the answer. It reports false if there is no
-// such request.
+// read reads a request. It reports false if there is no such request. It does not trust
+// the store: an answer that cannot be true is an error, and so is an unreadable row.
 func (o *operation) read(ctx context.Context, id lifecycle.ID) (r lifecycle.Request, ok bool, err error) {
 	if id <= 0 {
 		return r, false, nil
@@ -108,7 +109,7 @@ func (o *operation) read(ctx context.Context, id lifecycle.ID) (r lifecycle.Requ
 	return r, true, nil
 }
 
-// get is read for a request that has to be there.
+// get is like read, but returns an error if there is no such request.
 func (o *operation) get(ctx context.Context, id lifecycle.ID) (lifecycle.Request, error) {
 	r, ok, err := o.read(ctx, id)
 	if err == nil && !ok {
@@ -117,7 +118,8 @@ func (o *operation) get(ctx context.Context, id lifecycle.ID) (lifecycle.Request
 	return r, err
 }
 
-// apply writes changes and does not trust the answer.
+// apply writes changes. It does not trust the store: an answer of another length is an
+// error.
 func (o *operation) apply(ctx context.Context, changes []Change) ([]bool, error) {
 	made, err := o.c.repo.Apply(ctx, changes)
 	if err == nil && len(made) != len(changes) {
@@ -126,7 +128,7 @@ func (o *operation) apply(ctx context.Context, changes []Change) ([]bool, error)
 	return made, err
 }
 
-// applyOne writes one change.
+// applyOne writes one change, and reports whether it was made.
 func (o *operation) applyOne(ctx context.Context, ch Change) (made bool, err error) {
 	o.changes = append(o.changes[:0], ch)
 	answer, err := o.apply(ctx, o.changes)
@@ -134,12 +136,12 @@ func (o *operation) applyOne(ctx context.Context, ch Change) (made bool, err err
 		return false, o.storeError(ctx, err)
 	}
 	if answer[0] {
-		o.stored(ctx, &o.changes[0])
+		o.tellTransition(ctx, &o.changes[0])
 	}
 	return answer[0], nil
 }
 
-// interrupt tells the work of the requests to stop.
+// interrupt has the Interrupter, if there is one, tell the work of the requests to stop.
 func (o *operation) interrupt(ctx context.Context, ids []lifecycle.ID, cause Cause) {
 	if o.c.opts.Interrupter == nil || len(ids) == 0 {
 		return
@@ -159,9 +161,18 @@ func (o *operation) interrupt(ctx context.Context, ids []lifecycle.ID, cause Cau
 	}
 }
 
-// report counts what became of a request and gives its receipt.
+// report gives the receipt of a node.
 func (o *operation) report(n node) { o.give(n.receipt()) }
 
+// leave reports that this operation leaves r as it found it because of err, which is a
+// conflict, and returns err.
+func (o *operation) leave(r lifecycle.Request, err error) error {
+	o.report(node{req: r, from: r.State, failed: err, conflict: true})
+	return err
+}
+
+// give counts a receipt, keeps it if it is that of the request of the order, and hands it to
+// the caller.
 func (o *operation) give(rec Receipt) {
 	o.result.Counts[rec.Disposition]++
 	if rec.ID == o.id {
@@ -172,9 +183,9 @@ func (o *operation) give(rec Receipt) {
 	}
 }
 
-// backOff waits because somebody else is cancelling the same requests. Going on
-// at once would have everybody try, and all but one fail, at each of them. The
-// waits double, so that they at most double the time that the other takes.
+// backOff waits, because somebody else is cancelling the same requests. Without a wait, all
+// would try and all but one fail at every request. Each wait is about twice the one
+// before, so that all of them take about as long as the other does.
 func (o *operation) backOff(ctx context.Context) error {
 	d := time.Millisecond << min(o.backoffs, 14)
 	o.backoffs++
@@ -188,9 +199,9 @@ func (o *operation) backOff(ctx context.Context) error {
 	}
 }
 
-// storeError returns the error of an operation whose store failed with err. The
-// caller's own context error passes through without a code: a caller that has
-// stopped is not a failed sub-system.
+// storeError returns the error of an operation whose store failed with err. If ctx is done,
+// that is the error of ctx, without a code: a caller that has stopped is not a store that
+// failed.
 func (o *operation) storeError(ctx context.Context, err error) error {
 	switch stop := ctx.Err(); {
 	case stop == nil:
@@ -202,18 +213,20 @@ func (o *operation) storeError(ctx context.Context, err error) error {
 	}
 }
 
+// contended returns the error about a request that others kept changing.
 func (o *operation) contended(id lifecycle.ID) error {
 	return esserrors.Conflict(o.verb, int64(id), fmt.Sprintf("Others kept changing request %d.", id), nil)
 }
 
-// stopOn ends the operation with err, if there is one.
+// stopOn has the operation return err, if that is its first such error.
 func (o *operation) stopOn(err error) {
 	if o.stopped == nil {
 		o.stopped = err
 	}
 }
 
-// err returns how the operation ended.
+// err returns the error of the operation: what stopped it or, if nothing did, what failed
+// with single requests.
 func (o *operation) err() error {
 	if o.stopped != nil {
 		return o.stopped
@@ -221,65 +234,50 @@ func (o *operation) err() error {
 	return o.failures.err(o.verb, o.id)
 }
 
-// failures collects what went wrong with single requests while the operation
-// went on with the others.
-type failures struct {
-	conflicts, others int
-	first             []error // of each sort together, at most maxFailures
-}
-
-const maxFailures = 8
-
-// fail notes that the store failed on a request.
-func (f *failures) fail(err error) {
-	f.others++
-	f.keep(err)
-}
-
-// conflict notes that others kept this call from a request.
-func (f *failures) conflict(err error) {
-	f.conflicts++
-	f.keep(err)
-}
-
-func (f *failures) keep(err error) {
-	if len(f.first) < maxFailures {
-		f.first = append(f.first, err)
-	}
-}
-
-func (f *failures) err(verb string, id lifecycle.ID) error {
-	switch cause := errors.Join(f.first...); {
-	case f.others > 0:
-		return esserrors.System(verb, int64(id), fmt.Errorf("%d failures: %w", f.others+f.conflicts, cause))
-	case f.conflicts > 0:
-		return esserrors.Conflict(verb, int64(id), fmt.Sprintf("Others kept changing %d of the requests.", f.conflicts), cause)
-	default:
+// authorize returns an error if the Authorizer does not permit the operation.
+func (o *operation) authorize(ctx context.Context) (err error) {
+	if o.c.opts.Authorizer == nil {
 		return nil
 	}
-}
-
-// storeErrors counts how often in a row the store has failed. What fails is tried
-// again in smaller parts, so that one request that cannot be read or written does not
-// keep the others from it; a store that fails at everything is not tried for ever.
-type storeErrors struct{ inRow, most int }
-
-// newStoreErrors allows for more failures than halving a page down to one request
-// takes.
-func newStoreErrors(pageSize int) storeErrors {
-	return storeErrors{most: bits.Len(uint(pageSize)) + 8}
-}
-
-// note counts err, the answer of a call.
-func (s *storeErrors) note(err error) {
-	if err == nil {
-		s.inRow = 0
-	} else {
-		s.inRow++
+	defer func() {
+		if p := recover(); p != nil {
+			err = esserrors.NotAuthorized(o.verb, int64(o.id), fmt.Errorf("authorizer panicked: %v", p))
+		}
+	}()
+	err = o.c.opts.Authorizer.Authorize(ctx, Access{Op: o.info.Op, ID: o.id, Actor: o.actor})
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return o.storeError(ctx, err)
+	default:
+		return esserrors.NotAuthorized(o.verb, int64(o.id), err)
 	}
 }
 
-// giveUp reports whether it is time to stop.
-func (s *storeErrors) giveUp(ctx context.Context) bool {
-	return ctx.Err() != nil || s.inRow >= s.most
+// errLeft is what the End hook is told of an operation that a panic has left.
+var errLeft = errors.New("cancel: a function of the caller panicked")
+
+// run calls f between the hooks Start and End, and returns the Result that f has made in o.
+func (o *operation) run(ctx context.Context, f func(ctx context.Context) error) (res Result, err error) {
+	hooks := &o.c.opts.Hooks
+	if hooks.Start != nil {
+		ctx = hooks.Start(ctx, o.info)
+	}
+	if hooks.End != nil {
+		err = errLeft
+		defer func() { hooks.End(ctx, EndInfo{StartInfo: o.info, Result: o.result, Err: err}) }()
+	}
+	err = f(ctx)
+	return o.result, err
+}
+
+// tellTransition tells the Transition hook of a change that is stored.
+func (o *operation) tellTransition(ctx context.Context, ch *Change) {
+	if o.c.opts.Hooks.Transition != nil && ch.Trigger != 0 {
+		o.c.opts.Hooks.Transition(ctx, TransitionInfo{
+			ID: ch.Old.ID, Parent: ch.Old.Parent, Kind: ch.Old.Kind,
+			From: ch.Old.State, To: ch.State, Trigger: ch.Trigger, Cause: ch.Cause,
+		})
+	}
 }

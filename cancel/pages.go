@@ -4,60 +4,31 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"slices"
 
 	"example.com/ess/lifecycle"
 )
 
+// defaultPageSize is that of Options, and of the functions that have no Options.
 const defaultPageSize = 1000
 
-// Children returns all requests that q asks for, reading them page by page: q.Limit is
-// how many are read at once, and zero means 1000.
-//
-// An error belongs to the request that it comes with, such as one that the store cannot
-// read (see [Repository]). With a zero Request it says that children of a parent, or of
-// all, could not be read. The sequence goes on after an error, with what can be read.
-// The caller may stop at any time, and may change requests meanwhile: nothing stays
-// open. Each range over the sequence begins anew.
-func Children(ctx context.Context, repo Repository, q ChildQuery) iter.Seq2[lifecycle.Request, error] {
-	if q.Limit == 0 {
-		q.Limit = defaultPageSize
-	}
-	return func(yield func(lifecycle.Request, error) bool) {
-		store := newStoreErrors(q.Limit)
-		err := eachPage(ctx, &store, q, func(q *ChildQuery) (more bool, err error) {
-			page, err := children(ctx, repo, q)
-			for _, r := range page {
-				if !yield(r, r.Validate()) {
-					return false, errEnough
-				}
-			}
-			return len(page) > 0, err
-		}, func(parent lifecycle.ID, err error) error {
-			if !yield(lifecycle.Request{}, unreadBelow(parent, err)) {
-				return errEnough
-			}
-			return nil
-		})
-		if err != nil && err != errEnough { //nolint:errorlint // never wrapped
-			yield(lifecycle.Request{}, err)
-		}
-	}
-}
-
-// errEnough ends eachPage early. It is never wrapped.
+// errEnough is returned by a function that eachPage calls, to end it early. It is never
+// wrapped.
 var errEnough = errors.New("enough")
 
+// unreadBelow returns the error about a parent whose children could not be read.
 func unreadBelow(parent lifecycle.ID, err error) error {
 	return fmt.Errorf("cancel: what is below request %d could not be read: %w", parent, err)
 }
 
-// eachPage calls page until it reports that there is no more. Each call does the next
-// page of children that q asks for and moves q behind it. Where it fails it is called
-// again for fewer parents; a parent for which it fails alone goes to failed. eachPage
-// returns what failed returns, errEnough of page, or the last error if ctx is done
-// or the store has failed too often in a row.
+// eachPage calls page until that reports that no more children follow. Each call of page
+// deals with the next page of the children that q asks for, and moves q behind them.
+//
+// If page fails, it is called again for half of the parents, and then for the others. If
+// it fails for a single parent, eachPage calls failed with this parent.
+//
+// eachPage returns an error of failed, errEnough if page returns it, or the last error of
+// page if ctx is done or the store has failed too often in a row.
 func eachPage(ctx context.Context, store *storeErrors, q ChildQuery, page func(q *ChildQuery) (more bool, err error), failed func(parent lifecycle.ID, err error) error) error {
 	for todo := []ChildQuery{q}; len(todo) > 0; {
 		q := &todo[len(todo)-1]
@@ -90,9 +61,9 @@ func eachPage(ctx context.Context, store *storeErrors, q ChildQuery, page func(q
 	return nil
 }
 
-// children reads the next page of q and moves q behind it. It does not trust
-// the store: a page that is too long, out of order or not what was asked for is an
-// error, and so every loop over pages ends. Requests that cannot be read are in it.
+// children reads the next page of q and moves q behind it. Unreadable rows are in the
+// page. It does not trust the store: a page that is too long, out of order or not what
+// was asked for is an error. So every loop over pages ends.
 func children(ctx context.Context, repo Repository, q *ChildQuery) ([]lifecycle.Request, error) {
 	page, err := repo.Children(ctx, *q)
 	if err != nil {

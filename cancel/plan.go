@@ -9,16 +9,17 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// A Plan is what [Canceller.Cancel] would do. It encodes itself to JSON and back, so that
-// it can be shown to somebody and executed in another process.
+// A Plan is what [Canceller.Cancel] would do. It encodes to JSON and back, so that
+// somebody can look at it, and another process can execute it.
 type Plan struct {
-	// Order is what would be cancelled, on whose behalf. JSON lacks its Receipt.
+	// Order is the order that would be carried out. JSON lacks its Receipt.
 	Order Order `json:"order"`
 	// Steps are the changes in the order in which they would be made.
 	Steps []Step `json:"steps"`
-	// Interrupts are the requests whose work would be told to stop.
+	// Interrupts are the requests whose work would be told to stop, if there is an
+	// [Interrupter].
 	Interrupts []lifecycle.ID `json:"interrupts,omitempty"`
-	// Result is what Cancel would return.
+	// Result is what Cancel would return, if there is an Interrupter.
 	Result Result `json:"result"`
 }
 
@@ -26,9 +27,9 @@ type Plan struct {
 type Step struct {
 	// Request is the request before the step.
 	Request lifecycle.Request `json:"request"`
-	// State is the state that it would have after it.
+	// State is the state of the request after the step.
 	State lifecycle.State `json:"state"`
-	// Rule permits the step, and says where it comes from.
+	// Rule is the rule that permits the step.
 	Rule lifecycle.Rule `json:"rule"`
 }
 
@@ -37,11 +38,13 @@ func (s Step) String() string {
 	return fmt.Sprintf("%d %v -> %v by %v (%v)", s.Request.ID, s.Request.State, s.State, s.Rule.Trigger, s.Rule.Source)
 }
 
-// Plan returns what Cancel would do, and writes nothing. It runs the same code over a
-// view of the store that keeps the writes to itself, so that a Plan costs the
-// reads of a cancel, and memory in proportion to the requests that it would change.
-// It calls no hook, no Interrupter and no order.Receipt, and fails as Cancel
-// would, the Authorizer included.
+// Plan returns what Cancel would do, and writes nothing. It runs the code of Cancel over a
+// view of the store that keeps all writes in memory. So it costs the reads of a cancel in
+// a store without capabilities, and memory in proportion to the requests that would be
+// changed.
+//
+// Plan asks the [Authorizer], and returns the error that Cancel would return. It calls no
+// hooks, no Interrupter and no order.Receipt.
 func (c *Canceller) Plan(ctx context.Context, order Order) (Plan, error) {
 	plan := Plan{Order: order}
 	view := &dryRun{Repository: c.repo, written: map[lifecycle.ID]lifecycle.Request{}, steps: &plan.Steps}
@@ -57,14 +60,16 @@ func (c *Canceller) Plan(ctx context.Context, order Order) (Plan, error) {
 	return plan, err
 }
 
-// ExecutePlan cancels what plan says, if the tree still is as planned. If it is not, it
-// changes nothing and returns an error with [esserrors.CodeConflict] and a
-// [*PlanError] as its cause, which says what differs.
+// ExecutePlan carries out plan.Order if the tree still is as planned. If it is not,
+// ExecutePlan changes nothing and returns an error with [esserrors.CodeConflict] whose
+// cause is a [*PlanError], which says what differs. Other errors are those of Cancel. All
+// this is a decision.
 //
-// The tree is compared before the first write. A request that changes after that and
-// before it is written is left as it is by this call, which its receipt and the error
-// say; what has been written by then stays. Below a request that this call has made
-// CANCELLING, the next Resume cancels it.
+// The tree is compared before the first write. A request that changes after the
+// comparison, before this call has written to it, is left as it is, with
+// DispositionConflict and an error with CodeConflict. What this call has written by then
+// stays written: if the request is below one that this call has made CANCELLING, the
+// next Resume cancels it.
 func (c *Canceller) ExecutePlan(ctx context.Context, plan Plan) (Result, error) {
 	now, err := c.Plan(ctx, plan.Order)
 	if err != nil {
@@ -78,7 +83,7 @@ func (c *Canceller) ExecutePlan(ctx context.Context, plan Plan) (Result, error) 
 	return o.run(ctx, func(ctx context.Context) error { return o.cancel(ctx, true) })
 }
 
-// A PlanError says how a tree differs from a plan.
+// A PlanError says in what a tree differs from a plan.
 type PlanError struct {
 	Differences []Difference // not empty
 }
@@ -86,8 +91,8 @@ type PlanError struct {
 // A Difference is a request that is not as planned.
 type Difference struct {
 	ID lifecycle.ID
-	// Planned and Found are the steps for the request. The zero Step means that it
-	// has none.
+	// Planned is the first step of the plan for the request, and Found the one that
+	// would be made now. The zero Step means that there is none.
 	Planned, Found Step
 }
 
@@ -114,7 +119,7 @@ func (d Difference) String() string {
 	return fmt.Sprintf("request %d: planned %s, found %s", d.ID, show(d.Planned), show(d.Found))
 }
 
-// firstSteps returns the first step for each request: what comes after follows from it.
+// firstSteps returns the first step for each request. The others follow from the first.
 func firstSteps(steps []Step) map[lifecycle.ID]Step {
 	first := make(map[lifecycle.ID]Step, len(steps))
 	for _, s := range steps {
@@ -125,7 +130,8 @@ func firstSteps(steps []Step) map[lifecycle.ID]Step {
 	return first
 }
 
-// differences compares the first steps, in the order of planned and then of found.
+// differences returns the requests whose first steps differ, in the order of planned, and
+// then those that only found has.
 func differences(planned, found []Step) []Difference {
 	was, is := firstSteps(planned), firstSteps(found)
 	var diff []Difference
@@ -147,13 +153,14 @@ func differences(planned, found []Step) []Difference {
 	return diff
 }
 
-// sameStep compares what the decision rests on. A check-in makes no difference.
+// sameStep reports whether a and b are the same decision about the same request. It does
+// not compare what no decision depends on, such as CheckedIn.
 func sameStep(a, b Step) bool {
 	return a.Request.Kind == b.Request.Kind && a.Request.Parent == b.Request.Parent &&
 		a.Request.State == b.Request.State && a.Request.Outcome == b.Request.Outcome && a.State == b.State
 }
 
-// asPlanned reports whether the operation may make ch.
+// asPlanned reports whether the operation may make ch: there is no plan, or ch is in it.
 func (o *operation) asPlanned(ch Change) bool {
 	if o.planned == nil {
 		return true
@@ -162,11 +169,13 @@ func (o *operation) asPlanned(ch Change) bool {
 	return ok && sameStep(s, Step{Request: ch.Old, State: ch.State})
 }
 
+// unplanned returns the error about a request that is not as planned.
 func (o *operation) unplanned(id lifecycle.ID) error {
 	return esserrors.Conflict(o.verb, int64(id), fmt.Sprintf("Request %d is not as planned.", id), nil)
 }
 
-// A dryRun is a view of a Repository that keeps the writes to itself.
+// A dryRun is a view of a Repository that keeps the writes in memory. It has no
+// capabilities.
 type dryRun struct {
 	Repository
 	written map[lifecycle.ID]lifecycle.Request
@@ -180,8 +189,8 @@ func (d *dryRun) Get(ctx context.Context, id lifecycle.ID) (lifecycle.Request, e
 	return d.Repository.Get(ctx, id)
 }
 
-// Children asks the store also for the states that what has been written was in
-// before, which are live, and then looks at what it is in now.
+// Children also asks the store for all live states, because the store has what was
+// written here in the state of before, and then selects by the state of now.
 func (d *dryRun) Children(ctx context.Context, q ChildQuery) ([]lifecycle.Request, error) {
 	wanted := q.States
 	q.States |= lifecycle.Live

@@ -41,8 +41,8 @@ func randomTree(r *rand.Rand, n int) []lifecycle.Request {
 	return requests
 }
 
-// TestPlanEqualsCancel plans and cancels random trees: on a quiet store the two agree
-// in every step, and the plan has written nothing.
+// TestPlanEqualsCancel plans and then cancels random trees that nobody else changes. The
+// steps are the same, and the plan has written nothing.
 func TestPlanEqualsCancel(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(200) {
@@ -173,9 +173,12 @@ func TestExecute(t *testing.T) {
 			}
 			return nil
 		}
-		_, err = cancel.New(f, nil).ExecutePlan(t.Context(), plan)
+		res, err := cancel.New(f, nil).ExecutePlan(t.Context(), plan)
 		if !errors.Is(err, esserrors.CodeConflict) || states(repo) != "1 RUNNING" {
 			t.Errorf("ExecutePlan: %v, %s", err, states(repo))
+		}
+		if rec := res.Root; rec.Disposition != cancel.DispositionConflict || rec.To != lifecycle.StateRunning || rec.Err == nil || res.Counts.Total() != 1 {
+			t.Errorf("ExecutePlan: %v, %v", rec, res.Counts)
 		}
 	})
 	t.Run("cannot be planned any more", func(t *testing.T) {

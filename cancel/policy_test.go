@@ -10,8 +10,8 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// policy is a scheduler's own rule of who may cancel what: operators everything, others
-// only their own requests, and nobody but the auditor an audit.
+// policy is a rule of a scheduler's own about who may cancel what. Only an auditor may cancel
+// an audit. Everything else operators may cancel, and others their own requests.
 func policy(owners map[lifecycle.ID]string, audits map[lifecycle.ID]bool) cancel.Authorizer {
 	return cancel.AuthorizerFunc(func(_ context.Context, a cancel.Access) error {
 		switch {
@@ -27,8 +27,8 @@ func policy(owners map[lifecycle.ID]string, audits map[lifecycle.ID]bool) cancel
 	})
 }
 
-// TestPolicy shows how a scheduler tests its policy as a table: real operations over
-// requests in memory, nothing mocked, and the state in the end tells.
+// TestPolicy shows how a scheduler tests its policy by a table: with real operations on
+// requests in memory, and a look at the states afterwards.
 func TestPolicy(t *testing.T) {
 	t.Parallel()
 	owners := map[lifecycle.ID]string{1: "ann", 2: "bob"}

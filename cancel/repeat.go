@@ -7,9 +7,10 @@ import (
 )
 
 // Repeat calls f at once, and again and again until ctx is done. Between the end of one
-// call and the beginning of the next it waits for every, up to a tenth more or less,
-// so that processes which were started together do not stay in step. It returns when
-// ctx is done and f has returned. It is for what a scheduler does from time to time:
+// call and the beginning of the next it waits for every, up to a tenth more or less, so
+// that processes which were started together do not call at the same time for ever.
+// Repeat returns when ctx is done and no call of f goes on. It is for what a scheduler
+// does from time to time:
 //
 //	go cancel.Repeat(ctx, time.Minute, func(ctx context.Context) {
 //		if _, err := canceller.Resume(ctx, nil); err != nil {
@@ -20,7 +21,7 @@ import (
 //		}
 //	})
 //
-// It panics if every is not positive.
+// Repeat panics if every is not positive.
 func Repeat(ctx context.Context, every time.Duration, f func(ctx context.Context)) {
 	if every <= 0 {
 		panic("cancel: Repeat: every is not positive") //nolint:forbidigo // a mistake of the programmer

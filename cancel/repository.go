@@ -8,18 +8,17 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// ErrNotFound is the error that [Repository.Get] returns, or wraps, when there is
-// no request of the given id. It is [esserrors.CodeNotFound]; a Repository may
-// return either.
+// ErrNotFound is the error that [Repository.Get] returns or wraps if there is no
+// request of the given id. It is the same error as [esserrors.CodeNotFound].
 const ErrNotFound = esserrors.CodeNotFound
 
 // A Repository is the store of the requests. The caller of this package
 // implements it over what it has; package canceltest checks an implementation,
 // and package memrepo is one.
 //
-// All that is asked of the store is a compare-and-set on single requests and
-// reads that see every write which finished before they began. A replica that
-// lags will not do: that a parent is settled rests on such reads.
+// The store needs two properties. It can compare and set a single request. And a read
+// sees every write that had finished when the read began: a parent is settled only
+// because of such reads, so a replica that lags will not do.
 //
 // All methods may be called concurrently. They return early, with an error
 // matching ctx.Err(), when ctx is done. Slices they return belong to the caller;
@@ -27,47 +26,48 @@ const ErrNotFound = esserrors.CodeNotFound
 //
 // # What may happen to a row
 //
-// The ID, Parent and Kind of a request never change. A request may be deleted as soon
-// as it is terminal, at any moment, also while something above it is being cancelled:
-// a request that is gone has ended. A live request must not be deleted, or what is
-// below it cannot be found any more.
+// The ID, Parent and Kind of a request never change.
 //
-// A row that the store cannot read, because its kind, state or outcome is NULL or a
-// text that this version of the module does not know, is returned all the same, with
-// its ID and Parent and with State 0. This package reports it by its id, takes it
-// to be live, and goes on with the others. So two versions of the module may work on
-// one store during an upgrade.
+// A request may be deleted as soon as it is terminal, at any moment, also while
+// a parent of it is being cancelled: this package takes a request that is gone to have
+// ended. A live request must not be deleted, because what is below it could not be found
+// any more.
+//
+// A row may be unreadable: its kind, state or outcome is NULL, or a text that this
+// version of the module does not know. The store returns it all the same, with its ID
+// and Parent and with State 0. This package reports it by its id, counts it as live, and
+// goes on with the others. So two versions of the module can work on one store during an
+// upgrade.
 //
 // # Growth
 //
-// Methods will never be added to this interface. A store that can do more says so
-// by implementing [ChildCanceller], [ParentEnder], [CancellingLister] or
-// [CauseReader] as well.
+// Methods will never be added to this interface. A store that can do more has
+// capabilities: [TreeCanceller], [ChildCanceller], [Settler], [ParentEnder],
+// [CancellingLister] and [CauseReader].
 type Repository interface {
 	// Get returns the request, or an error matching [ErrNotFound].
 	Get(ctx context.Context, id lifecycle.ID) (lifecycle.Request, error)
 
-	// Children returns the requests whose Parent is in q.Parents and whose State
-	// is in q.States, ordered by Parent and then by ID, beginning after q.After,
-	// and at most q.Limit of them. Rows that cannot be read belong to every
-	// q.States.
+	// Children returns the next page of the requests whose Parent is in q.Parents
+	// and whose State is in q.States: those behind q.After, ordered by Parent and
+	// then by ID, at most q.Limit of them. Unreadable rows are among them, whatever
+	// q.States says.
 	//
-	// It may return fewer than q.Limit though there are more. Only an empty page
-	// says that there are none left. Nothing stays open between calls.
+	// A page may be shorter than q.Limit though more requests follow. Only an empty
+	// page says that there are none left. Nothing stays open between calls.
 	//
-	// A request that is there, and in q.States, during the whole of a series of
-	// calls is returned once in it; one that comes, goes or changes meanwhile may
-	// or may not be.
+	// A series of calls returns each request once that is there, and in q.States,
+	// all the time. A request that comes, goes or changes meanwhile may be
+	// returned or not.
 	Children(ctx context.Context, q ChildQuery) ([]lifecycle.Request, error)
 
 	// Apply makes each change whose request is still as change.Old says, and
-	// reports in made[i] whether changes[i] was made. A request that is not as Old
-	// says any more, or that is gone, is left alone: that is no error. Nor is it to
-	// make no changes at all.
+	// reports in made[i] whether it made changes[i]. It leaves a request alone that
+	// is not as Old says any more, or that is gone; that is no error. A batch
+	// without changes is no error either.
 	//
 	// Each change is atomic; the batch need not be. No request occurs twice in
-	// it. After an error nothing is known about any of the changes: some may
-	// have been made.
+	// it. After an error, any of the changes may have been made or not.
 	Apply(ctx context.Context, changes []Change) (made []bool, err error)
 }
 
@@ -78,15 +78,15 @@ type ChildQuery struct {
 	Parents []lifecycle.ID
 	// States are the states wanted. There is at least one.
 	States lifecycle.StateSet
-	// After is where the page begins: behind this position. The zero Cursor
-	// is the very beginning.
+	// After is the position behind which the page begins. Behind the zero Cursor
+	// are all requests.
 	After Cursor
-	// Limit is how many requests the page may have. It is positive.
+	// Limit is how many requests the page may have at most. It is positive.
 	Limit int
 }
 
-// A Cursor is a position among children ordered by Parent and then by ID.
-// There need not be a request at it.
+// A Cursor is a position among requests that are ordered by Parent and then by ID.
+// There need not be a request at this position.
 type Cursor struct {
 	Parent, ID lifecycle.ID
 }
@@ -106,24 +106,25 @@ func (c Cursor) Compare(d Cursor) int {
 
 // A Change is one write to one request.
 type Change struct {
-	// Old is the request as it was read. The stored one counts as unchanged if its
-	// State, Outcome, CheckedIn and, in a store that keeps it, Attempt are equal.
-	// A store that keeps versions may compare Old.Version instead, but only where
-	// that is not empty: it is empty when this package knows the request from
-	// having written it.
+	// Old is the request as it was read. The stored request is still as Old says if
+	// its State, Outcome and CheckedIn are equal and, in a store that keeps it, its
+	// Attempt. A store that keeps versions may compare Old.Version instead, if that
+	// is not empty. It is empty if this package has written the request and not
+	// read it since.
 	Old lifecycle.Request
-	// Trigger names the transition. It is 0 where the state stays and only
-	// CheckedIn changes.
+	// Trigger names the transition. State stays as it is where the work of a parent
+	// acknowledges or is forced, which changes Outcome, and in a check-in, which
+	// changes only CheckedIn and has Trigger 0.
 	Trigger lifecycle.Trigger
 	// State, Outcome, CheckedIn and Attempt are what to write. A store that does
-	// not keep attempts passes over Attempt.
+	// not keep attempts ignores Attempt.
 	State     lifecycle.State
 	Outcome   lifecycle.State
 	CheckedIn time.Time
 	Attempt   int
-	// Cause says why. A store that keeps one Cause for a request keeps that of the
-	// first change whose Trigger is [lifecycle.TriggerCancel]; one with an audit
-	// trail keeps all.
+	// Cause says why. A store that keeps one Cause for each request keeps that of
+	// the first change whose Trigger is [lifecycle.TriggerCancel]. A store with an
+	// audit trail keeps all.
 	Cause Cause
 }
 
@@ -139,9 +140,9 @@ type Cause struct {
 	// Root is the request that the operation was asked for. In a cascade it is
 	// the one that was cancelled, not the one that was changed.
 	Root lifecycle.ID `json:"root"`
-	// Actor is who asked, as [MaxActor] says.
+	// Actor is who asked. It has been cleaned as [MaxActor] says.
 	Actor string `json:"actor,omitzero"`
-	// Reason is why, as [MaxReason] says.
+	// Reason is why. It has been cleaned as [MaxReason] says.
 	Reason string `json:"reason,omitzero"`
 	// Time is when the change was made, in UTC and whole microseconds.
 	Time time.Time `json:"time,omitzero"`

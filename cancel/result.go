@@ -9,48 +9,51 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// A Disposition says what a call did to one request. It speaks of this call alone: what
-// others have done to the request since, [Receipt.To] may say.
+// A Disposition says what a call did to one request. It is about this call alone: the
+// request may have been changed by others since.
 //
-// The zero Disposition means that the operation never reached the request.
+// The zero Disposition means that nothing is known to have been done. It is that of
+// [Result.Root] if the operation never reached the request, refused it, or failed on it.
 type Disposition uint8
 
 const (
-	_ Disposition = iota // nothing is known to have been done
+	_ Disposition = iota
 
-	// DispositionCancelled means that this call made the request CANCELLED. If it is
-	// a parent, this call made it CANCELLING before.
+	// DispositionCancelled means that this call made the request CANCELLED. If the
+	// request is a parent, this call had made it CANCELLING before.
 	DispositionCancelled
 
-	// DispositionCancelling means that this call made the request CANCELLING and
-	// did not end it: its own work had yet to acknowledge or a child of it had yet
-	// to end, or somebody else has ended it since.
+	// DispositionCancelling means that this call made the request CANCELLING and did
+	// not end it: its work had yet to acknowledge, a child of it had yet to end, or
+	// somebody else has ended it since.
 	DispositionCancelling
 
-	// DispositionAlreadyCancelling means that the request was CANCELLING when this
-	// call came to it, and was left so. Its work has been interrupted again.
+	// DispositionAlreadyCancelling means that this call found the request CANCELLING
+	// and left it so. If its work has not acknowledged, it was interrupted again.
 	DispositionAlreadyCancelling
 
-	// DispositionSettled means that this call ended a request that was CANCELLING,
-	// as To says, and is not Cancelled.
+	// DispositionSettled means that this call ended the request, in the state that
+	// To says, and that DispositionCancelled does not apply: the call had found the
+	// request CANCELLING, or the request ended in another state than CANCELLED.
 	DispositionSettled
 
-	// DispositionRecorded means that this call kept the answer of the request's own
-	// work and did not end the request: a child has yet to end, somebody else has
-	// ended it, or others kept this call from it, which the error says.
+	// DispositionRecorded means that this call recorded how the request's own work
+	// has ended, and did not end the request: a child has yet to end, somebody else
+	// has ended it, or others kept this call from it, which the error of the call
+	// says.
 	DispositionRecorded
 
 	// DispositionEnded means that the request has ended, as To says, and that this
 	// call is not known to have had a part in it.
 	DispositionEnded
 
-	// DispositionConflict means that others kept changing the request and this
-	// call gave up. It changed nothing, or, if From is not To, made a parent
-	// CANCELLING and could not settle it.
+	// DispositionConflict means that others kept changing the request, or that it
+	// was not as planned, and this call gave up. The call left the request as From
+	// says or, if From is not To, made a parent CANCELLING and could not settle it.
 	DispositionConflict
 
 	// DispositionFailed means that the store failed on the request, or on what is
-	// below it. What became of these is not known.
+	// below it, or cannot read it. What became of these is not known.
 	DispositionFailed
 
 	numDispositions
@@ -60,7 +63,8 @@ var dispositionNames = [numDispositions]string{
 	"none", "cancelled", "cancelling", "already cancelling", "settled", "recorded", "ended", "conflict", "failed",
 }
 
-// Dispositions returns all dispositions in the order of their declaration.
+// Dispositions returns all dispositions but the zero one, in the order of their
+// declaration.
 func Dispositions() iter.Seq[Disposition] {
 	return func(yield func(Disposition) bool) {
 		for d := Disposition(1); d < numDispositions; d++ {
@@ -102,8 +106,8 @@ func (d *Disposition) UnmarshalText(text []byte) error {
 // A Receipt says what a call did to one request. It is given when the call has
 // finished with the request.
 //
-// Receipt, Counts and Result encode themselves to JSON and back. An error is then an
-// [*esserrors.Error] whose cause is a text.
+// Receipt, Counts and Result encode to JSON and back. An error comes back as an
+// [*esserrors.Error] whose cause is only a text.
 type Receipt struct {
 	ID          lifecycle.ID
 	Parent      lifecycle.ID
@@ -112,9 +116,10 @@ type Receipt struct {
 	// From is the state in which the call found the request.
 	From lifecycle.State
 	// To is the state that the call wrote, or in which it last found the request. It
-	// is 0 if that is not known, as when the request has been deleted since.
+	// is 0 if that is not known, for example because the request is gone.
 	To lifecycle.State
-	// Err is why, for a conflict or failure.
+	// Err says why, for DispositionConflict and DispositionFailed, and is nil for all
+	// others.
 	Err error
 }
 
@@ -131,8 +136,7 @@ func (r Receipt) String() string {
 	return s
 }
 
-// Counts is how many requests there are of each [Disposition], which is its
-// index.
+// Counts says how many requests there are of each [Disposition], which is the index.
 type Counts [numDispositions]int
 
 // Total returns how many requests there are in all.
@@ -160,17 +164,19 @@ func (c Counts) String() string {
 
 // A Result says what an operation did.
 type Result struct {
-	// Root is what became of the request that the call was about. It is zero for
-	// [Canceller.Resume], which is about all, and where the call never reached
-	// the request.
+	// Root is the Receipt of the request of the [Order]. It is zero for
+	// [Canceller.Resume], which has no Order. It is also zero if the call did not get
+	// as far as a Receipt: the error then is about that request. (CancelAll sets
+	// Root.ID even then.)
 	Root Receipt
-	// Counts has every request that the call is known to have touched once: Root,
-	// what is below it, and the ancestors that were settled. Where the store
-	// failed, more may have been touched.
+	// Counts counts once every request that the call is known to have touched: Root,
+	// what is below it, and the ancestors that were settled. If the store failed,
+	// the call may have touched more.
 	Counts Counts
-	// Interrupted is how many requests the [Interrupter] has been told of.
+	// Interrupted is how many requests the [Interrupter] was told of without an
+	// error.
 	Interrupted int
-	// InterruptErr is what the Interrupter returned where it failed. The cancel
-	// stands all the same; cancelling again, or Resume, tells it again.
+	// InterruptErr is the first error of the Interrupter. The cancel stands all the
+	// same; cancelling again, or Resume, tells the work again.
 	InterruptErr error
 }

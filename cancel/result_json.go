@@ -54,8 +54,8 @@ func (r *Result) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// MarshalJSON implements [json.Marshaler] with an object such as {"cancelled":2}: what
-// there is none of is left out.
+// MarshalJSON implements [json.Marshaler] with an object such as {"cancelled":2}, which has
+// no zeros.
 func (c Counts) MarshalJSON() ([]byte, error) {
 	counts := map[Disposition]int{}
 	for d, n := range c {
@@ -79,7 +79,7 @@ func (c *Counts) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// errorJSON returns err as something that encodes.
+// errorJSON returns err as an error that encodes to JSON, or nil for nil.
 func errorJSON(err error) *esserrors.Error {
 	switch e := err.(type) { //nolint:errorlint // what is wrapped must not lose its wrapping
 	case nil:
@@ -91,7 +91,7 @@ func errorJSON(err error) *esserrors.Error {
 	}
 }
 
-// jsonError returns e as an error that is nil if e is.
+// jsonError returns e as an error, or nil for nil.
 func jsonError(e *esserrors.Error) error {
 	if e == nil {
 		return nil

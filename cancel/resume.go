@@ -9,24 +9,28 @@ import (
 // ResumeOptions are optional settings of [Canceller.Resume]. A nil *ResumeOptions
 // or a zero field gives the default.
 type ResumeOptions struct {
-	// Receipt is as in [Order].
+	// Receipt is called as [Order.Receipt] is.
 	Receipt func(Receipt)
 }
 
-// Resume takes up everything that a cancel has left unfinished, wherever it was
-// cut off: it cancels what is live below requests that are CANCELLING, settles
-// those that wait for nothing any more, and interrupts again the work that has not
-// acknowledged. It finds them as [ListCancelling] does.
+// Resume completes every cancel that was cut off: it cancels what is live below requests
+// that are CANCELLING, settles requests that wait for nothing any more, and interrupts
+// again the work that has not acknowledged. It finds the requests as [ListCancelling]
+// does. All this is a decision.
 //
-// Call it when a scheduler starts, and from time to time (see [Repeat]) if processes
-// may die or [Canceller.Fence] is used. It may run at any time, beside any other
-// operation, in several processes at once, and twice in a row changes nothing. Changes
-// are kept with the Cause of the cancel that they complete if the store can tell it,
-// and otherwise with one that names only the request where Resume began.
+// Call it when a scheduler starts, and from time to time ([Repeat]), because processes
+// may die and [Canceller.Fence] leaves work for it. It may run at any time, beside any
+// other operation and in several processes at once. A second call in a row changes
+// nothing.
+//
+// A change that Resume makes has the Actor and Reason of the cancel that it completes.
+// If the store cannot tell them, its Cause only has the request where Resume began, as
+// the Root, and the time.
 //
 // A tree or a request that cannot be read or written does not keep the others from being
-// resumed. The error has [esserrors.CodeSystem] or [esserrors.CodeConflict], or matches
-// ctx.Err(); what is left is for the next Resume.
+// resumed. The error then has [esserrors.CodeSystem], or [esserrors.CodeConflict] if
+// others kept changing requests and nothing else failed, and the rest is for the next
+// Resume. If ctx is done, the error matches ctx.Err().
 func (c *Canceller) Resume(ctx context.Context, opts *ResumeOptions) (Result, error) {
 	o := c.operation(OpResume, Order{})
 	if opts != nil {
@@ -42,17 +46,18 @@ func (c *Canceller) Resume(ctx context.Context, opts *ResumeOptions) (Result, er
 	})
 }
 
-// resume returns an error if it had to stop before it was through.
+// resume takes up every request that is CANCELLING. It returns an error if it had to stop
+// before the end.
 func (o *operation) resume(ctx context.Context, tell *batch) error {
-	// First what may have something below it, then the leaves that this has not
-	// come upon. Keeping the leaves instead would need memory for all of them.
+	// First the requests that may have something below them, then the leaves that were
+	// not reached in this way. Remembering the leaves would need memory for all of them.
 	for _, leaves := range []bool{false, true} {
 		for u, err := range listCancelling(ctx, o.c.repo, o.c.opts.PageSize) {
 			switch {
 			case err == nil:
 				err = o.resumeOne(ctx, u, leaves, tell)
 			case leaves && u.Request.ID != 0:
-				continue // has been reported
+				continue // the first round has reported it
 			default:
 				err = o.storeError(ctx, err)
 			}
@@ -67,13 +72,14 @@ func (o *operation) resume(ctx context.Context, tell *batch) error {
 	return nil
 }
 
-// unsettled has the nodes of trees that failed in Resume: another tree may yet settle
-// them on its way up, so that it is known at the end only what became of them.
+// unsettled has the nodes of trees that failed in Resume. They are reported at the end,
+// because the settling of another tree may still reach them on its way up.
 type unsettled struct {
 	nodes []node
 	at    map[lifecycle.ID]int
 }
 
+// add keeps n, and forgets what was kept for the same request before.
 func (u *unsettled) add(n node) {
 	if u.at == nil {
 		u.at = map[lifecycle.ID]int{}
@@ -82,7 +88,8 @@ func (u *unsettled) add(n node) {
 	u.nodes = append(u.nodes, n)
 }
 
-// settled returns n, which has just been settled, with what was known of it before.
+// settled returns n, which was settled just now, with what this operation did to it
+// before. It is not for report any more.
 func (u *unsettled) settled(n node) node {
 	if i, ok := u.at[n.req.ID]; ok {
 		n.from, n.changed = u.nodes[i].from, u.nodes[i].changed
@@ -91,6 +98,7 @@ func (u *unsettled) settled(n node) node {
 	return n
 }
 
+// report gives the receipts of the nodes that nobody has settled.
 func (u *unsettled) report(o *operation) {
 	for i := range u.nodes {
 		if at, ok := u.at[u.nodes[i].req.ID]; ok && at == i {
@@ -99,8 +107,8 @@ func (u *unsettled) report(o *operation) {
 	}
 }
 
-// resumeOne takes up one request that is CANCELLING, if it is a leaf or not as
-// asked. Its work, if it has not answered, is appended to tell.
+// resumeOne takes up one request that is CANCELLING, if it is a leaf and leaves is set, or
+// neither. If its work has not answered, the request is appended to tell.
 func (o *operation) resumeOne(ctx context.Context, u CancellingRequest, leaves bool, tell *batch) error {
 	r := u.Request
 	n := node{req: r, from: r.State}
@@ -116,10 +124,10 @@ func (o *operation) resumeOne(ctx context.Context, u CancellingRequest, leaves b
 	if u.Cause == (Cause{}) {
 		var err error
 		if u.Cause, err = o.causeOf(ctx, r.ID); err != nil {
-			o.failures.fail(err) // the tree is resumed all the same
+			o.failures.fail(err) // the tree is resumed without the cause
 		}
 	}
-	u.Cause.Time = timeOf(u.Cause.Time) // so that equal ones are equal
+	u.Cause.Time = timeOf(u.Cause.Time) // so that == finds equal causes
 	if unanswered(r) {
 		if u.Cause != tell.cause || len(tell.ids) == o.c.opts.PageSize {
 			o.flush(ctx, tell)
@@ -137,12 +145,13 @@ func (o *operation) resumeOne(ctx context.Context, u CancellingRequest, leaves b
 	return o.cascade(ctx, n)
 }
 
-// A batch is requests to interrupt for one cause.
+// A batch has the requests to interrupt for one cause.
 type batch struct {
 	ids   []lifecycle.ID
 	cause Cause
 }
 
+// flush interrupts the work of the requests in b and empties it.
 func (o *operation) flush(ctx context.Context, b *batch) {
 	o.interrupt(ctx, b.ids, b.cause)
 	b.ids = b.ids[:0]

@@ -12,65 +12,78 @@ import (
 // RunOptions are optional settings of [Workers.Run]. A nil *RunOptions or a zero field
 // gives the default.
 type RunOptions struct {
-	// End returns the triggers by which the request goes on when its work has
-	// returned err, one after the other. The default is complete and succeed if err
-	// is nil, and fail if not; for post-processing, which runs in COMPLETED, it is
-	// succeed or warn. A scheduler that tries again returns TriggerFailRetryable,
-	// one whose work waits for its children TriggerPause.
+	// End returns the triggers by which the request goes on, one after the other, when
+	// its work has returned err. By default these are complete and succeed if err is
+	// nil, and fail if not. For post-processing, which runs in COMPLETED, they are
+	// succeed if err is nil, and warn if not. A scheduler that tries again after err
+	// returns TriggerFailRetryable; one whose work now waits for its children returns
+	// TriggerPause.
 	//
-	// No triggers leave the request as it is, for the scheduler to deal with. That is
-	// what Run does without asking End if the caller's own context has ended and
-	// err is its error: the process is stopping.
+	// If End returns no triggers, Run leaves the request as it is, for the scheduler to
+	// deal with. Run does so without asking End if the context that Run was given has
+	// ended and err is its error: then the process is stopping.
 	End func(err error) []lifecycle.Trigger
 }
 
-// endTimeout bounds what Run does after the work has returned, when the context of
-// the work has ended.
+// endTimeout bounds how long Run takes to end the request after the work has returned.
 const endTimeout = 30 * time.Second
 
-// Run runs the work of a request and ends the request when the work has returned. The
-// request is the one that [Canceller.Transition] returned when this process started
-// it: by its Attempt the run is told from earlier and later ones.
+// Run runs the work of a request, and ends the request when the work has returned. r is
+// what [Canceller.Transition] returned when this process started the request: its
+// Attempt tells this run from earlier and later ones.
 //
-// If the request is cancelled meanwhile, the context given to work ends with a
-// [*CancelledError] as its cause. No cancel is lost between the start and this call,
-// because Run looks at the store after the work can be interrupted; if it finds
-// the request CANCELLING it does not call work, and answers for it.
+// When the request is cancelled, the context that work was given ends, with a
+// [*CancelledError] as its cause. For that, w has to be told: as the Interrupter of the
+// Canceller that cancels, or by [Workers.Poll]. A cancel that comes between the start and
+// this call is not lost: Run first makes the work known to w and then reads the request.
+// If that is CANCELLING, Run does not call work, and acknowledges CANCELLED.
 //
-// When work has returned, Run makes one decision by what the store says then, so
-// that a cancel comes either before it or after it:
+// When work has returned err, Run makes one decision, by what is stored then. So a cancel
+// comes either before this decision or after it.
 //
-//   - nobody has cancelled the request: it goes on by the triggers of opts.End;
-//   - it is CANCELLING: Run acknowledges. CANCELLED if err is the cause of the
-//     context or its error; otherwise SUCCEEDED, WARNING or ERROR, if that is where
-//     opts.End would have led (failed attempts are not tried again), and CANCELLED
-//     in every other case;
-//   - another attempt has been started: Run changes nothing and returns an error
-//     matching [ErrSuperseded];
-//   - the request has ended, because it was forced, or has been deleted: nothing is
-//     left to do.
+//   - If the request is not cancelled, it goes on by the triggers of opts.End.
+//   - If it is CANCELLING, Run acknowledges: CANCELLED if err is the cause of the context
+//     of work, or its error; SUCCEEDED, WARNING or ERROR if that is where opts.End leads
+//     (an attempt that was to be tried again counts as ERROR); CANCELLED otherwise.
+//   - If the attempt has been superseded, Run changes nothing and returns an error
+//     matching [ErrSuperseded].
+//   - If the request has ended, for example by [Canceller.Force], or is gone, Run does
+//     nothing.
 //
-// In this way a panic of the work is an error; Run lets it pass. Work that is killed when
-// its context ends often returns an error of its own, as exec.CommandContext does with
-// "signal: killed". It has to return the cause of the context instead, or Run takes it
-// to have failed:
+// If work panics, Run ends the request as if work had returned an error, and the panic
+// goes on.
 //
-//	if err := cmd.Run(); ctx.Err() == nil {
-//		return err
+// Work that is stopped by its context often returns an error of its own. A process under
+// exec.CommandContext returns "signal: killed", which Run takes for a failure, so that
+// the request would end as ERROR. Such work returns the cause of the context instead:
+//
+//	err := cmd.Run()
+//	if err != nil && ctx.Err() != nil {
+//		return context.Cause(ctx)
 //	}
-//	return context.Cause(ctx)
+//	return err
 //
-// A request that may have children, and has live ones when its work has succeeded, stays
-// COMPLETED: it is ended by the scheduler, with Transition, after the last of them. If
-// it has failed, and the scheduler does not cancel it, it stays as it is too, and Run
-// returns the error of Transition.
+// A parent whose work has succeeded while children are live stays COMPLETED: the
+// scheduler ends it after the last of them, with Transition. A parent whose work has
+// failed stays RUNNING if children are live or the store is no [ParentEnder]. Run then
+// returns the error of Transition, which matches [ErrLiveChild] or errors.ErrUnsupported,
+// and the scheduler can cancel the request.
 //
-// Run returns the error of the work, or a CancelledError where it was not called, joined
-// with that of ending the request. It has [esserrors.CodeUnsupportedState] if the
-// request is neither RUNNING nor COMPLETED, or is a container, and [esserrors.CodeConflict] if the same
-// attempt runs here already: then Run has done nothing. In a store that does not keep
-// attempts, Run cannot tell one from the other: the scheduler has to see to it that no
-// two run.
+// Run returns the error of work, or a CancelledError if it found the request CANCELLING
+// before, joined with the error of ending the request, if there is one. Otherwise it has
+// not called work and not changed the request, and the error has
+//
+//   - [esserrors.CodeUnsupportedState] if the request is neither RUNNING nor COMPLETED, or
+//     is not in the state that r has, or is a container;
+//   - [esserrors.CodeConflict] if the attempt runs in w already. It also matches
+//     [ErrSuperseded] if the attempt has been superseded;
+//   - [esserrors.CodeNotFound] if there is no such request;
+//   - [esserrors.CodeSystem] if the store failed.
+//
+// In a store that keeps no attempts, Run cannot tell one from another: the scheduler has
+// to make sure that only one runs.
+//
+// All this is a decision.
 func (w *Workers) Run(ctx context.Context, c *Canceller, r lifecycle.Request, work func(context.Context) error, opts *RunOptions) (err error) {
 	if !lifecycle.Executes(r.Kind, r.State) || r.State == lifecycle.StateCancelling {
 		return esserrors.UnsupportedState("run", int64(r.ID), r.Kind.String(), r.State.String())
@@ -96,7 +109,7 @@ func (w *Workers) Run(ctx context.Context, c *Canceller, r lifecycle.Request, wo
 	case err != nil:
 		return err
 	case now.State == lifecycle.StateCancelling:
-		cause, _ := o.causeOf(ctx, r.ID) // work is told all the same
+		cause, _ := o.causeOf(ctx, r.ID) // without the cause it is a CancelledError, too
 		err := &CancelledError{ID: r.ID, Cause: cause}
 		return errors.Join(err, e.end(err))
 	case now.State != r.State:
@@ -112,7 +125,7 @@ func (w *Workers) Run(ctx context.Context, c *Canceller, r lifecycle.Request, wo
 	return err
 }
 
-// An ending is the end of one run.
+// An ending ends the request of one run.
 type ending struct {
 	c            *Canceller
 	request      lifecycle.Request // as it was when the run began
@@ -120,10 +133,11 @@ type ending struct {
 	triggers     func(error) []lifecycle.Trigger
 }
 
-// end ends the request of work that has returned err, or acknowledges for it.
+// end ends the request after its work has returned err, by transitions or by an
+// acknowledgement.
 func (e *ending) end(err error) error {
 	cancelled, triggers := e.decide(err)
-	// The context of the work may have ended, and just then there is something to say.
+	// What is done now must be done also if the contexts have ended.
 	ctx, stop := context.WithTimeout(context.WithoutCancel(e.ctx), endTimeout)
 	defer stop()
 	order := Order{ID: e.request.ID, Attempt: e.request.Attempt}
@@ -140,7 +154,7 @@ func (e *ending) end(err error) error {
 		case lifecycle.Terminal.Has(r.State) && hasCode(err, esserrors.CodeUnsupportedState):
 			return nil // somebody else has ended it
 		case r.State == lifecycle.StateCompleted && errors.Is(err, ErrLiveChild):
-			return nil // until its last child has ended
+			return nil // the scheduler ends it after its last child
 		case err != nil, len(triggers) <= 1:
 			return unlessGone(err)
 		}
@@ -148,12 +162,14 @@ func (e *ending) end(err error) error {
 	}
 }
 
-// decide returns how the request goes on after err, and whether that is the cancel.
+// decide returns whether err says that the work was stopped by its context, and the triggers
+// by which the request goes on if it is not CANCELLING.
 func (e *ending) decide(err error) (cancelled bool, triggers []lifecycle.Trigger) {
 	if _, ok := errors.AsType[*CancelledError](err); ok {
 		cancelled = true
 	} else if err != nil && e.workCtx.Err() != nil {
-		// The process may be stopping its work for reasons of its own when the cancel comes.
+		// The cause may be one of the caller's own: it may be stopping its work when the
+		// cancel comes.
 		cancelled = errors.Is(err, e.workCtx.Err()) || errors.Is(err, context.Cause(e.workCtx))
 	}
 	switch {
@@ -172,8 +188,8 @@ func (e *ending) decide(err error) (cancelled bool, triggers []lifecycle.Trigger
 	}
 }
 
-// step makes the first of the transitions, or only looks if there is none. It returns the
-// request as it is then.
+// step makes the first of the transitions, or only reads the request if there is none. It
+// returns the request as it is then.
 func (e *ending) step(ctx context.Context, order Order, triggers []lifecycle.Trigger) (lifecycle.Request, error) {
 	if len(triggers) > 0 {
 		return e.c.Transition(ctx, order, triggers[0])
@@ -185,12 +201,13 @@ func (e *ending) step(ctx context.Context, order Order, triggers []lifecycle.Tri
 		err = o.superseded(r)
 	}
 	if err != nil {
-		r.State = 0 // nothing is to be answered for another attempt
+		r.State = 0 // end must not acknowledge for another attempt
 	}
 	return r, err
 }
 
-// outcomeOf returns the state in which work ends that would have gone on by triggers.
+// outcomeOf returns the state to acknowledge for work after which the request would have
+// gone on by triggers.
 func outcomeOf(triggers []lifecycle.Trigger) lifecycle.State {
 	if len(triggers) == 0 {
 		return lifecycle.StateCancelled
@@ -207,8 +224,8 @@ func outcomeOf(triggers []lifecycle.Trigger) lifecycle.State {
 	}
 }
 
-// unlessGone returns err, or nil if it says that the request is gone: it was there, and so
-// it has ended.
+// unlessGone returns err, or nil if err says that the request is gone. It was there before,
+// so it has ended.
 func unlessGone(err error) error {
 	if hasCode(err, esserrors.CodeNotFound) {
 		return nil
@@ -216,8 +233,8 @@ func unlessGone(err error) error {
 	return err
 }
 
-// hasCode reports whether err, which an operation has returned, has the code.
+// hasCode reports whether err, which an operation has returned, has this code itself.
 func hasCode(err error, code esserrors.Code) bool {
-	e, ok := err.(*esserrors.Error) //nolint:errorlint // not what a cause has
+	e, ok := err.(*esserrors.Error) //nolint:errorlint // an error in the cause does not count
 	return ok && e.Code == code
 }

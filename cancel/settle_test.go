@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"example.com/ess/cancel"
@@ -11,9 +12,9 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// TestAnswerBeforeTheChildEnds has the work of a parent answer right after the parent has
-// become CANCELLING, while its child still runs, and then the scheduler end the child,
-// before the cancel looks for children: it sees none, and still has to settle.
+// TestAnswerBeforeTheChildEnds has the work of a parent acknowledge right after the parent has
+// become CANCELLING, while its child runs. Then the scheduler ends the child, before the
+// cancel looks for children. The cancel finds none, and still has to settle the parent.
 func TestAnswerBeforeTheChildEnds(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -85,8 +86,8 @@ func (p pausing) CancelChildren(ctx context.Context, c cancel.ChildCancel) (canc
 	return p.repo.CancelChildren(ctx, c)
 }
 
-// TestEndedWhileTold has one of two parents end when its work is told to stop: it is
-// reported as it is, and the other as it is.
+// TestEndedWhileTold has one of two parents end when its work is told to stop. Both are
+// reported as they are then.
 func TestEndedWhileTold(t *testing.T) {
 	t.Parallel()
 	for _, told := range []lifecycle.ID{2, 3} {
@@ -106,7 +107,7 @@ func TestEndedWhileTold(t *testing.T) {
 				if err != nil || res.InterruptErr != nil || res.Counts.Total() != 3 || res.Counts[cancel.DispositionCancelling] != 3 {
 					t.Errorf("request %d ended: %v, %v, %v", told, res.Counts, err, res.InterruptErr)
 				}
-				_, atOnce := seen.(cancel.Settler) // which need not find out how it has ended
+				_, atOnce := seen.(cancel.Settler) // then it is not read again
 				if reports && (got[told].To != lifecycle.StateSucceeded && !atOnce || got[5-told].To != lifecycle.StateCancelling) {
 					t.Errorf("receipts %v, %v", got[told], got[5-told])
 				}
@@ -115,30 +116,35 @@ func TestEndedWhileTold(t *testing.T) {
 	}
 }
 
-// TestResumeTellsInPages has Resume tell work of which the store does not know who
-// cancelled it in pages, and otherwise each by its cause.
-func TestResumeTellsInPages(t *testing.T) {
+// TestOrderOfReads has the work of many parents answer while they are being settled, and
+// checks that they are read again in a fixed order: a run that is repeated repeats its
+// calls.
+func TestOrderOfReads(t *testing.T) {
 	t.Parallel()
-	each(t, "1 SINGLETON RUNNING; 2 SINGLETON RUNNING; 3 SINGLETON RUNNING", func(t *testing.T, repo *memrepo.Repo, seen cancel.Repository) {
-		for id := lifecycle.ID(1); id <= 3; id++ {
-			if _, err := cancel.New(repo, nil).Cancel(t.Context(), cancel.Order{ID: id}); err != nil {
-				t.Fatal(err)
+	var text strings.Builder
+	text.WriteString("1 PARENT RUNNING")
+	for id := 2; id < 20; id++ {
+		fmt.Fprintf(&text, "; %d<1 SUBREQUEST_PARENT RUNNING", id)
+	}
+	repo := newRepo(t, text.String())
+	f := &fake{Repository: repo}
+	f.children = func(ctx context.Context, q cancel.ChildQuery) ([]lifecycle.Request, error) {
+		if q.States == lifecycle.SetOf(lifecycle.StateCancelling) {
+			for id := lifecycle.ID(2); id < 20; id++ {
+				_, err := cancel.New(repo, nil).Acknowledge(ctx, cancel.Order{ID: id}, lifecycle.StateSucceeded)
+				must(t, err)
 			}
 		}
-		var batches [][]lifecycle.ID
-		c := cancel.New(seen, &cancel.Options{PageSize: 2, Interrupter: cancel.InterrupterFunc(func(_ context.Context, ids []lifecycle.ID, _ cancel.Cause) error {
-			batches = append(batches, slices.Clone(ids))
-			return nil
-		})})
-		if _, err := c.Resume(t.Context(), nil); err != nil {
-			t.Fatal(err)
-		}
-		want := "[[1 2] [3]]"
-		if _, knows := seen.(cancel.CauseReader); knows {
-			want = "[[1] [2] [3]]"
-		}
-		if got := fmt.Sprint(batches); got != want {
-			t.Errorf("told in %s, want %s", got, want)
-		}
-	})
+		return repo.Children(ctx, q)
+	}
+	var read []lifecycle.ID
+	f.get = func(ctx context.Context, id lifecycle.ID) (lifecycle.Request, error) {
+		read = append(read, id)
+		return repo.Get(ctx, id)
+	}
+	_, err := cancel.New(f, nil).Cancel(t.Context(), cancel.Order{ID: 1, Receipt: func(cancel.Receipt) {}})
+	must(t, err)
+	if again := read[1:]; len(again) < 18 || !slices.IsSorted(again[:18]) {
+		t.Errorf("read again in the order %v", again)
+	}
 }

@@ -75,8 +75,8 @@ func states(repo *memrepo.Repo) string {
 	return strings.Join(parts, "; ")
 }
 
-// A fake is a Repository whose methods can be replaced. It has no capability, counts
-// calls and calls before ahead of each.
+// A fake is a Repository whose methods can be replaced. It has no capability. It counts the
+// calls, and calls before ahead of each.
 type fake struct {
 	cancel.Repository
 	calls  atomic.Int64
@@ -182,7 +182,7 @@ func fire(ctx context.Context, repo cancel.Repository, id lifecycle.ID, t lifecy
 	return cancel.New(repo, nil).Transition(ctx, cancel.Order{ID: id}, t)
 }
 
-// levelwise declines to walk trees.
+// levelwise is a memrepo whose CancelTree and Settle decline.
 type levelwise struct{ *memrepo.Repo }
 
 func (levelwise) CancelTree(context.Context, cancel.TreeCancel) (cancel.TreePage, error) {
@@ -193,8 +193,8 @@ func (levelwise) Settle(context.Context, cancel.Settlement) ([]cancel.Change, er
 	return nil, errors.ErrUnsupported
 }
 
-// walking has CancelTree and Settle over the three methods of a store, with calls of it
-// in between, as a database with several statements has. It lacks all else.
+// walking has CancelTree and Settle, made of many calls of the three methods of a store, so
+// that something can happen between them. It has no other capability.
 type walking struct{ cancel.Repository }
 
 func (w walking) CancelTree(ctx context.Context, c cancel.TreeCancel) (page cancel.TreePage, err error) {
@@ -229,7 +229,7 @@ func (w walking) CancelTree(ctx context.Context, c cancel.TreeCancel) (page canc
 						return page, err
 					}
 					if !made[0] {
-						break // somebody else was quicker: read it again
+						break // somebody else has changed it: read it again
 					}
 				}
 				n++

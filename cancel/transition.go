@@ -9,17 +9,17 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// ErrSuperseded is matched by the error of an operation whose [Order.Attempt] is not the
-// attempt that is stored: the request has been started again since, and what an
-// earlier attempt has to say does not count. The error has [esserrors.CodeConflict].
+// ErrSuperseded is matched by the error of an operation whose [Order.Attempt] has been
+// superseded: the work of the request was started or resumed again since, and what an
+// earlier attempt says does not count. The error has [esserrors.CodeConflict].
 var ErrSuperseded = errors.New("cancel: the attempt has been superseded")
 
 // ErrLiveChild is matched by the error of a [Canceller.Transition] that would end a request
-// which has a live child. The error has [esserrors.CodeConflict].
+// with a live child. The error has [esserrors.CodeConflict].
 var ErrLiveChild = errors.New("cancel: the request has a live child")
 
-// superseded returns an error if r has another attempt than the order names. A store
-// that does not keep attempts always has 0.
+// superseded returns an error if the order names another attempt than r has. In a store
+// that keeps no attempts, r always has 0.
 func (o *operation) superseded(r lifecycle.Request) error {
 	if o.attempt == 0 || r.Attempt == 0 || o.attempt == r.Attempt {
 		return nil
@@ -28,31 +28,36 @@ func (o *operation) superseded(r lifecycle.Request) error {
 		fmt.Sprintf("Attempt %d of request %d has been superseded by attempt %d.", o.attempt, o.id, r.Attempt), ErrSuperseded)
 }
 
-// Transition makes an ordinary transition of a request: one that the scheduler makes by
-// itself, such as its start, by the rules of package lifecycle. It returns the request
-// as it is then. Starting and resuming a request counts its Attempt up.
+// Transition makes an ordinary transition of a request, by the rules of package
+// lifecycle. Ordinary transitions are those that the scheduler makes by itself, such as
+// the start; those that belong to a cancel are the business of the other methods.
+// Transition returns the request as it is after the transition. If the trigger is
+// TriggerStart or TriggerResume and the request runs work, a new attempt begins.
 //
-// A request that may have children ends only if none of them is live. From COMPLETED
-// and SCHEDULE_ENDED, in which it admits no child, the three methods of the Repository
-// are enough for that. From a state in which it admits children, as where it fails
-// while it is RUNNING, the store has to be a [ParentEnder]. When Transition has ended a
-// request it also ends ancestors that were CANCELLING and only waiting for it.
+// A parent ends only if no child of it is live. In COMPLETED and SCHEDULE_ENDED it admits
+// no child, so the three methods of the Repository are enough to make sure. In a state
+// in which it admits children, for example RUNNING, the store has to be a [ParentEnder].
+// After it has ended a request, Transition also settles ancestors that were CANCELLING
+// and only waiting for it.
 //
-// No [Authorizer] is asked. With an error, Transition returns the request as it was
-// found, or a zero Request if it was not read. The error has
-// [esserrors.CodeUnsupportedState] if no rule permits the transition, and always for
-// TriggerCancel and for a request that is CANCELLING: a scheduler that finds
-// CANCELLING in the request that is returned came too late, and has the work
-// acknowledge instead. It matches errors.ErrUnsupported as well if only a ParentEnder
-// could make the transition. It matches [ErrSuperseded] if the order names another
-// attempt than the one that is stored, and [ErrLiveChild] if the request would end over
-// one. It has [esserrors.CodeConflict] in these two cases and if others kept changing the
-// request; [esserrors.CodeNotFound]; or [esserrors.CodeSystem]: then the transition may or may not
-// have been made.
+// No [Authorizer] is asked. All this is a decision. The error has
 //
-// If the transition has been made and an ancestor could not be settled, Transition
-// returns the request as it is after the transition, and the error of that; Resume
-// settles the ancestor.
+//   - [esserrors.CodeUnsupportedState] if no rule permits the transition, if the trigger
+//     is TriggerCancel, or if the request is CANCELLING. In the last case the scheduler
+//     came too late: it sees the state in the request that is returned, and has the work
+//     acknowledge. The error also matches errors.ErrUnsupported if it is only the lack of
+//     a ParentEnder that prevents the transition;
+//   - [esserrors.CodeConflict] if others kept changing the request. It also matches
+//     [ErrSuperseded] if the order names an attempt that has been superseded, and
+//     [ErrLiveChild] if the request would end over a live child;
+//   - [esserrors.CodeNotFound] if there is no such request;
+//   - [esserrors.CodeSystem] if the store failed. Then the transition may have been made
+//     or not.
+//
+// With an error, Transition returns the request as it last read it, or the zero Request if
+// it has not read it. If the transition was made and an ancestor could not be settled,
+// Transition returns the request as it is after the transition, with the error about the
+// ancestor; [Canceller.Resume] settles that.
 func (c *Canceller) Transition(ctx context.Context, order Order, t lifecycle.Trigger) (r lifecycle.Request, err error) {
 	o := c.operation(OpTransition, order)
 	o.verb = t.String()
@@ -93,7 +98,8 @@ func (o *operation) transition(ctx context.Context, t lifecycle.Trigger) (lifecy
 	}
 }
 
-// advance makes a change that is no cancel, and does not end a request over a live child.
+// advance makes ch, an ordinary transition, unless it would end a request over a live
+// child.
 func (o *operation) advance(ctx context.Context, ch Change) (made bool, err error) {
 	r := ch.Old
 	if !r.Kind.HasChildren() || !lifecycle.Terminal.Has(ch.State) {
@@ -107,7 +113,7 @@ func (o *operation) advance(ctx context.Context, ch Change) (made bool, err erro
 		return false, esserrors.Conflict(o.verb, int64(r.ID), fmt.Sprintf("Request %d has a live child.", r.ID), ErrLiveChild)
 	}
 	if !lifecycle.AdmitsChildren(r.Kind, r.State) {
-		return o.applyOne(ctx, ch) // still as it was, it has admitted none since
+		return o.applyOne(ctx, ch) // if the request still is as it was, it has admitted none since
 	}
 	err = errors.ErrUnsupported
 	if o.c.ender != nil {
@@ -123,7 +129,7 @@ func (o *operation) advance(ctx context.Context, ch Change) (made bool, err erro
 		return false, o.storeError(ctx, err)
 	}
 	if made {
-		o.stored(ctx, &ch)
+		o.tellTransition(ctx, &ch)
 	}
 	return made, nil
 }

@@ -11,8 +11,8 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// TestTransitionRules makes every transition from every kind and state, undeclared ones
-// included, and compares with the rules.
+// TestTransitionRules fires every trigger, undeclared ones included, at every kind in every
+// state, and compares the result with the rules.
 func TestTransitionRules(t *testing.T) {
 	t.Parallel()
 	for k := range lifecycle.Kinds() {
@@ -40,8 +40,8 @@ func TestTransitionRules(t *testing.T) {
 	}
 }
 
-// TestTransitionOverLiveChild ends parents in every way there is, over children that live
-// and over children that have ended, in stores that can do it in one step or not.
+// TestTransitionOverLiveChild ends parents in every way there is: with a live child and with
+// one that has ended, in stores that are a ParentEnder and in others.
 func TestTransitionOverLiveChild(t *testing.T) {
 	t.Parallel()
 	ended := 0
@@ -130,7 +130,7 @@ func (e ending) EndParent(ctx context.Context, ch cancel.Change) (bool, error) {
 	return e.repo.EndParent(ctx, ch)
 }
 
-// TestTransitionSettles ends a child by itself whose ancestors are CANCELLING.
+// TestTransitionSettles ends, by a transition, a child whose ancestors are CANCELLING.
 func TestTransitionSettles(t *testing.T) {
 	t.Parallel()
 	each(t, "1 PARENT CANCELLING; 2<1 PARENT CANCELLING; 3<2 CHILD COMPLETED; 4 SINGLETON READY", func(t *testing.T, repo *memrepo.Repo, seen cancel.Repository) {
@@ -143,14 +143,14 @@ func TestTransitionSettles(t *testing.T) {
 		if told.Op != cancel.OpTransition || told.Result.Counts[cancel.DispositionSettled] != 2 || told.Result.Counts.Total() != 2 {
 			t.Errorf("the hooks were told %+v", told)
 		}
-		// What the scheduler changes is no cause of a cancel.
+		// The cause of a transition is not that of a cancel.
 		if cause, err := repo.Cause(t.Context(), 3); err != nil || cause != (cancel.Cause{}) {
 			t.Errorf("cause %+v, %v", cause, err)
 		}
 	})
 }
 
-// TestTransitionMeetsAnother has somebody else be quicker.
+// TestTransitionMeetsAnother has somebody else change the request before the write.
 func TestTransitionMeetsAnother(t *testing.T) {
 	t.Parallel()
 	repo := newRepo(t, "1 SINGLETON READY; 2 SINGLETON READY; 3 SUBREQUEST_PARENT RUNNING")

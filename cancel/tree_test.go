@@ -14,102 +14,12 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// counted counts the calls of a store that walks trees in memory.
-type counted struct {
-	*memrepo.Repo
-	calls int
-}
-
-func (c *counted) Get(ctx context.Context, id lifecycle.ID) (lifecycle.Request, error) {
-	c.calls++
-	return c.Repo.Get(ctx, id)
-}
-
-func (c *counted) Children(ctx context.Context, q cancel.ChildQuery) ([]lifecycle.Request, error) {
-	c.calls++
-	return c.Repo.Children(ctx, q)
-}
-
-func (c *counted) Apply(ctx context.Context, changes []cancel.Change) ([]bool, error) {
-	c.calls++
-	return c.Repo.Apply(ctx, changes)
-}
-
-func (c *counted) CancelTree(ctx context.Context, t cancel.TreeCancel) (cancel.TreePage, error) {
-	c.calls++
-	return c.Repo.CancelTree(ctx, t)
-}
-
-func (c *counted) Settle(ctx context.Context, s cancel.Settlement) ([]cancel.Change, error) {
-	c.calls++
-	return c.Repo.Settle(ctx, s)
-}
-
-// TestTreeRoundTrips counts calls of a store that walks trees: at most six for a tree of up
-// to 5,000 requests, whatever its depth and its states; for every 5,000 more one, for
-// every 5,000 containers among them one, and for every 1,000 of these one.
-func TestTreeRoundTrips(t *testing.T) {
-	t.Parallel()
-	for _, size := range []int{1, 10, 100, 1000, 20_000} {
-		for _, levels := range []int{1, 2, 3, 5, 10, 20_000} {
-			for _, running := range []int{0, 1, 3} { // none, all, every third
-				if levels > size && levels != 10 {
-					continue
-				}
-				requests := shaped(size, levels, running)
-				repo := &counted{Repo: new(memrepo.Repo)}
-				must(t, repo.Insert(requests...))
-				res, err := cancel.New(repo, nil).Cancel(t.Context(), cancel.Order{ID: 1})
-				parents := 0
-				for _, r := range requests {
-					if r.Kind.HasChildren() {
-						parents++
-					}
-				}
-				limit := 6 + size/5000 + parents/5000 + parents/1000
-				if err != nil || res.Counts.Total() != size || repo.calls > limit {
-					t.Errorf("%d requests in %d levels, running %d: %v, %v, %d calls, want at most %d", size, levels, running, res.Counts, err, repo.calls, limit)
-				}
-			}
-		}
-	}
-}
-
-// shaped returns a tree of so many requests in so many levels. Those of the last level are
-// leaves, and every n-th of them runs.
-func shaped(size, levels, running int) []lifecycle.Request {
-	requests := []lifecycle.Request{{ID: 1, Kind: lifecycle.KindParent, State: lifecycle.StateRunning}}
-	above := []lifecycle.ID{1}
-	for l := 2; l <= levels && len(requests) < size; l++ {
-		n := (size - len(requests)) / (levels - l + 1) / 2
-		if l == levels {
-			n = size - len(requests)
-		}
-		var level []lifecycle.ID
-		for i := range max(n, 1) {
-			r := lifecycle.Request{ID: lifecycle.ID(len(requests) + 1), Parent: above[i%len(above)], Kind: lifecycle.KindParent, State: lifecycle.StateWait}
-			if l == levels {
-				r.Kind = lifecycle.KindChild
-				if running > 0 && i%running == 0 {
-					r.State = lifecycle.StateRunning
-				}
-			}
-			requests, level = append(requests, r), append(level, r.ID)
-		}
-		above = level
-	}
-	for len(requests) < size {
-		requests = append(requests, lifecycle.Request{ID: lifecycle.ID(len(requests) + 1), Parent: 1, Kind: lifecycle.KindChild, State: lifecycle.StateHold})
-	}
-	return requests
-}
-
 const deepTree = "1 PARENT RUNNING; 2<1 SUBREQUEST_PARENT RUNNING; 3<2 PARENT WAIT; 4<3 CHILD RUNNING; 5<3 PARENT CANCELLING; 6<5 CHILD WAIT; 7<1 PARENT WAIT; 8<1 CHILD WAIT; 9<7 CHILD RUNNING; 10<7 CHILD WAIT"
 
-// TestTreeDisturbed has something happen before every call in turn that a cancel makes of
-// a store that walks its trees in several statements: a child is submitted at every
-// depth, work answers, another canceller comes by, the store fails. Nothing escapes, and
-// when all work has answered everything has ended.
+// TestTreeDisturbed has something happen before each call in turn that a cancel makes of a
+// store which walks its trees in several statements: a child is submitted at some depth,
+// work acknowledges, another canceller cancels, the store fails. Nothing escapes, and when
+// all work has acknowledged everything has ended.
 func TestTreeDisturbed(t *testing.T) {
 	t.Parallel()
 	disturbances := map[string]func(repo *memrepo.Repo, n int) error{
@@ -266,8 +176,8 @@ func ignore(err error, codes ...esserrors.Code) error {
 	return err
 }
 
-// TestTreeNonsense checks that CancelTree and Settle are trusted no more than the three
-// methods: whatever they say, the tree is cancelled and their answer is an error.
+// TestTreeNonsense has CancelTree and Settle give answers that cannot be true. The tree is
+// cancelled all the same, and the answer is an error.
 func TestTreeNonsense(t *testing.T) {
 	t.Parallel()
 	page := func(f func(*cancel.TreePage)) func(cancel.TreeCancel) (cancel.TreePage, error) {
@@ -334,7 +244,7 @@ func TestTreeNonsense(t *testing.T) {
 			}
 		})
 	}
-	// A failure is not nonsense: what it leaves is done level by level.
+	// If they fail, the rest is done level by level, and there is no error.
 	repo := newRepo(t, "1 PARENT RUNNING; 2<1 CHILD RUNNING; 3<1 PARENT CANCELLING; 4<3 CHILD WAIT; 5<3 CHILD CANCELLING")
 	told := &interrupts{}
 	half := odd{
@@ -366,7 +276,7 @@ func TestTreeNonsense(t *testing.T) {
 	}
 }
 
-// odd answers as it likes.
+// odd is a memrepo whose CancelTree and Settle can be replaced.
 type odd struct {
 	*memrepo.Repo
 	tree   func(cancel.TreeCancel) (cancel.TreePage, error)

@@ -84,8 +84,9 @@ func (s torn) ListCancelling(ctx context.Context, after lifecycle.ID, limit int)
 
 const tornTree = "1 PARENT RUNNING; 2<1 CHILD WAIT; 3<1 PARENT RUNNING; 4<3 CHILD WAIT; 5<1 PARENT RUNNING; 6<5 CHILD WAIT; 7<1 CHILD WAIT; 11 PARENT CANCELLING; 12<11 CHILD WAIT"
 
-// TestUnreadable cancels and resumes trees in which one row cannot be read, or what is
-// below one: it is reported by its id, nothing above it ends, and everything else is done.
+// TestUnreadable cancels and resumes trees in which one row, or what is below one request,
+// cannot be read. It is reported by its id, nothing above it ends, and everything else is
+// cancelled.
 func TestUnreadable(t *testing.T) {
 	t.Parallel()
 	for _, pageSize := range []int{1, 2, 1000} {
@@ -133,8 +134,8 @@ func TestUnreadable(t *testing.T) {
 	}
 }
 
-// checkTorn checks that what cannot be read is as it was, its ancestors have not ended, and
-// the rest has.
+// checkTorn checks that what cannot be read is as it was, that its ancestors have not ended,
+// and that all others have.
 func checkTorn(t *testing.T, name string, s torn, id lifecycle.ID, below bool) {
 	t.Helper()
 	for r := range s.All() {
@@ -155,7 +156,7 @@ func checkTorn(t *testing.T, name string, s torn, id lifecycle.ID, below bool) {
 	}
 }
 
-// TestUnreadableAlone asks for a request that cannot be read.
+// TestUnreadableAlone calls every operation for a request that cannot be read.
 func TestUnreadableAlone(t *testing.T) {
 	t.Parallel()
 	s := torn{Repo: newRepo(t, "1 SINGLETON RUNNING; 2 SINGLETON CANCELLING"), rows: []lifecycle.ID{1, 2}}
@@ -235,7 +236,7 @@ func TestSequencesGoOn(t *testing.T) {
 	if n != 1 {
 		t.Errorf("a stopped caller got %d errors", n)
 	}
-	// A store that is down is not asked for ever.
+	// A sequence over a store that always fails ends.
 	calls := 0
 	down := &fake{Repository: s, children: func(context.Context, cancel.ChildQuery) ([]lifecycle.Request, error) { calls++; return nil, errDisk }}
 	for _, err := range cancel.Children(t.Context(), down, cancel.ChildQuery{Parents: slices.Collect(func(yield func(lifecycle.ID) bool) {

@@ -10,8 +10,11 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// Workers is an [Interrupter] for work that runs in this process: it turns the
-// cancel of a request into the end of a context.
+// Workers runs the work of requests in this process, and is an [Interrupter] for that
+// work: when a request is cancelled, the context of its work ends.
+//
+// Workers knows only what its own method Run runs. Work in another process has Workers of
+// its own, which learn of a cancel by [Workers.Poll].
 //
 // The zero Workers is ready to use. It is safe for concurrent use and must not be
 // copied.
@@ -20,8 +23,8 @@ type Workers struct {
 	running map[lifecycle.ID]attempts
 }
 
-// attempts are the attempts of one request that run here: more than one where an
-// earlier one has been superseded and has not returned yet.
+// attempts has, for each attempt of one request that runs here, what ends its context.
+// There is more than one if an attempt has been superseded and has not returned yet.
 type attempts map[int]context.CancelCauseFunc
 
 // A CancelledError is the cause (see [context.Cause]) of a context that ended
@@ -43,9 +46,10 @@ func (e *CancelledError) Error() string {
 	return s
 }
 
-// Interrupt ends the context of each of the requests that runs here. It believes what it
-// is told: call it with ids that the store says are CANCELLING, not with those of a
-// message that anybody could have sent. For these there is [Workers.Poll].
+// Interrupt ends the context of the work of each of these requests that runs here, with a
+// [*CancelledError] as its cause. It does not ask the store: the ids have to be of requests
+// that are CANCELLING in the store. Ids from a message that anybody could have sent are
+// for [Workers.Poll]. Interrupt always returns nil.
 func (w *Workers) Interrupt(_ context.Context, ids []lifecycle.ID, cause Cause) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -57,14 +61,16 @@ func (w *Workers) Interrupt(_ context.Context, ids []lifecycle.ID, cause Cause) 
 	return nil
 }
 
-// Poll asks the store for the requests whose work runs here, and ends the context of
-// those that are CANCELLING, have ended or were deleted, or whose attempt has been
-// superseded: with a [*CancelledError] as its cause, or an error matching
-// [ErrSuperseded]. It is for interrupts that got lost, or came from outside: of the given
-// ids, or if there are none, of all that runs here, each that runs here is read once.
+// Poll reads the requests whose work runs here from the store: those of the given ids or,
+// if there are none, all. It is for cancels that were made in another process, and for
+// interrupts that got lost.
 //
-// An error is that of the requests that could not be read; the others have been
-// looked at all the same.
+// If a request is CANCELLING or CANCELLED, Poll ends the context of its work with a
+// [*CancelledError] as its cause. If the request has ended otherwise or is gone, or if
+// its attempt has been superseded, the cause is an error matching [ErrSuperseded].
+//
+// Poll returns the errors about requests that could not be read, joined. It has dealt with
+// the others all the same, unless ctx is done.
 func (w *Workers) Poll(ctx context.Context, c *Canceller, ids ...lifecycle.ID) error {
 	var errs []error
 	for _, id := range w.runningHere(ids) {
@@ -80,7 +86,7 @@ func (w *Workers) Poll(ctx context.Context, c *Canceller, ids ...lifecycle.ID) e
 			cause, err := o.causeOf(ctx, id)
 			if err != nil {
 				errs = append(errs, err)
-				cause = Cause{} // work is told all the same
+				cause = Cause{} // the work is told all the same
 			}
 			w.stop(id, r.Attempt, &CancelledError{ID: id, Cause: cause})
 		case !ok || lifecycle.Terminal.Has(r.State):
@@ -111,9 +117,9 @@ func (w *Workers) runningHere(ids []lifecycle.ID) []lifecycle.ID {
 	return here
 }
 
-// stop ends the contexts of a request: that of the attempt that is stored with cause,
-// unless that is nil, and of all others because they are superseded. If the stored one
-// is 0, it is every attempt's.
+// stop ends contexts of the work of a request. The attempt that is stored gets the cause,
+// unless that is nil; all others are superseded. If the store keeps no attempts, stored
+// is 0, and every attempt is taken to be the one that is stored.
 func (w *Workers) stop(id lifecycle.ID, stored int, cause error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -127,6 +133,7 @@ func (w *Workers) stop(id lifecycle.ID, stored int, cause error) {
 	}
 }
 
+// add notes that the attempt of r runs here. It returns an error if it does so already.
 func (w *Workers) add(r lifecycle.Request, stop context.CancelCauseFunc) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -143,6 +150,7 @@ func (w *Workers) add(r lifecycle.Request, stop context.CancelCauseFunc) error {
 	return nil
 }
 
+// remove notes that the attempt of r does not run here any more.
 func (w *Workers) remove(r lifecycle.Request) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

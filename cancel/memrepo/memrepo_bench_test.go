@@ -34,7 +34,7 @@ func heap() uint64 {
 	return m.HeapAlloc
 }
 
-// BenchmarkInsert tells how much memory a request takes, before and after a cancel.
+// BenchmarkInsert measures how much memory a request takes, before and after a cancel.
 func BenchmarkInsert(b *testing.B) {
 	for _, n := range []int{1_000, 1_000_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
@@ -82,8 +82,8 @@ func BenchmarkSubmit(b *testing.B) {
 	}
 }
 
-// BenchmarkLastLive asks for a live child of a parent whose other children, before
-// it, have all ended: what every acknowledgement of a child does.
+// BenchmarkLastLive asks for a live child of a parent of which all children but the last have
+// ended. Every acknowledgement of a child asks so.
 func BenchmarkLastLive(b *testing.B) {
 	const n = 100_000
 	requests := []lifecycle.Request{{ID: 1, Kind: lifecycle.KindParent, State: lifecycle.StateRunning}}

@@ -43,7 +43,7 @@ func (m *Repo) Children(ctx context.Context, q cancel.ChildQuery) ([]lifecycle.R
 	return page, nil
 }
 
-// atMost returns how long a page can be.
+// atMost returns how many records the page of q can have at most.
 func (m *Repo) atMost(q cancel.ChildQuery) int {
 	n := 0
 	first, _ := slices.BinarySearch(q.Parents, q.After.Parent)
@@ -60,7 +60,7 @@ func (m *Repo) atMost(q cancel.ChildQuery) int {
 	return n
 }
 
-// children returns the records that q asks for, without a limit.
+// children returns the records that q asks for, whatever its Limit is.
 func (m *Repo) children(q cancel.ChildQuery) iter.Seq[*record] {
 	return func(yield func(*record) bool) {
 		first, _ := slices.BinarySearch(q.Parents, q.After.Parent)
@@ -102,14 +102,16 @@ func (m *Repo) Apply(ctx context.Context, changes []cancel.Change) ([]bool, erro
 	return made, nil
 }
 
-// A finder finds records of which most are the next child of the same parent, as in a
-// page: a look at the index for each would be the greater part of a cascade.
+// A finder finds the records of a page, of which most are the next child of the same
+// parent. That is faster than a look at the index for each.
 type finder struct {
 	parent lifecycle.ID
-	kids   *kids
-	next   int // position in kids
+	kids   *kids // of parent
+	next   int   // place in kids.at of the child that is expected next
 }
 
+// find returns the record with this ID, or nil if there is none. If the record is not a
+// child of parent, it is found all the same.
 func (f *finder) find(m *Repo, parent, id lifecycle.ID) *record {
 	if f.kids == nil || f.parent != parent {
 		f.parent, f.kids, f.next = parent, m.kids[parent], 0
@@ -132,7 +134,7 @@ func (f *finder) find(m *Repo, parent, id lifecycle.ID) *record {
 	return &m.records[at]
 }
 
-// change makes ch if rec still is as ch.Old says, and reports whether it has.
+// change makes ch if rec still is as ch.Old says, and reports whether it has made it.
 func (m *Repo) change(rec *record, ch *cancel.Change) bool {
 	if rec.state != ch.Old.State || rec.outcome != ch.Old.Outcome || rec.attempt != int32(ch.Old.Attempt) ||
 		rec.checkedIn != microseconds(ch.Old.CheckedIn) {
@@ -144,30 +146,4 @@ func (m *Repo) change(rec *record, ch *cancel.Change) bool {
 		m.keep(rec, &ch.Cause)
 	}
 	return true
-}
-
-// EndParent implements [cancel.ParentEnder].
-func (m *Repo) EndParent(ctx context.Context, ch cancel.Change) (bool, error) {
-	if err := ctx.Err(); err != nil {
-		return false, err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	at, ok := m.index[ch.Old.ID]
-	if k := m.kids[ch.Old.ID]; !ok || k != nil && k.live > 0 {
-		return false, nil
-	}
-	return m.change(&m.records[at], &ch), nil
-}
-
-// keep keeps the cause with rec if it is the first.
-func (m *Repo) keep(rec *record, cause *cancel.Cause) {
-	if rec.cause != nil {
-		return
-	}
-	if m.cause == nil || *m.cause != *cause {
-		kept := *cause
-		m.cause = &kept
-	}
-	rec.cause = m.cause
 }

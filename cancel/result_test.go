@@ -3,7 +3,7 @@ package cancel_test
 import (
 	"context"
 	"errors"
-	"slices"
+	"strings"
 	"testing"
 
 	"example.com/ess/cancel"
@@ -11,29 +11,32 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// TestResumeTellsWhenCutOff has the store fail between a request that is to be told to stop
-// and the end of the list.
-func TestResumeTellsWhenCutOff(t *testing.T) {
+func TestTexts(t *testing.T) {
 	t.Parallel()
-	f := &fake{Repository: newRepo(t, "1 SINGLETON CANCELLING")}
-	f.before = func(call int64) error {
-		if call == 4 {
-			return errDisk
+	for d := range cancel.Dispositions() {
+		if d.String() == "" || strings.HasPrefix(d.String(), "Disposition(") {
+			t.Errorf("disposition %d is %q", d, d)
 		}
-		return nil
 	}
-	var in interrupts
-	got, receipt := receipts(t)
-	res, err := cancel.New(f, &cancel.Options{Interrupter: &in}).Resume(t.Context(), &cancel.ResumeOptions{Receipt: receipt})
-	if !errors.Is(err, esserrors.CodeSystem) || f.calls.Load() != 4 {
-		t.Fatalf("error %v after %d calls", err, f.calls.Load())
+	for range cancel.Dispositions() {
+		break
 	}
-	if got[1].Disposition != cancel.DispositionAlreadyCancelling || !slices.Equal(in.ids, []lifecycle.ID{1}) || res.Interrupted != 1 {
-		t.Errorf("receipt %v, interrupted %v, result %+v", got[1], in.ids, res)
+	for got, want := range map[string]string{
+		cancel.Disposition(0).String():   "none",
+		cancel.Disposition(200).String(): "Disposition(200)",
+		cancel.Counts{}.String():         "nothing",
+		(&cancel.CancelledError{ID: 7, Cause: cancel.Cause{Actor: "ann", Reason: "ledger"}}).Error():                   `request 7 was cancelled by "ann": ledger`,
+		(&cancel.CancelledError{ID: 7}).Error():                                                                        "request 7 was cancelled",
+		cancel.Receipt{ID: 7, From: lifecycle.StateWait, Disposition: cancel.DispositionFailed, Err: errDisk}.String(): "7 WAIT -> ?: failed: disk full: secret",
+	} {
+		if got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
 	}
 }
 
-// TestResumeReportsOnce has a tree fail whose root another tree then settles.
+// TestResumeReportsOnce has one tree fail. Another tree then settles its root, which has one
+// Receipt.
 func TestResumeReportsOnce(t *testing.T) {
 	t.Parallel()
 	repo := newRepo(t, "1 PARENT CANCELLING; 2<1 PARENT CANCELLING; 3<1 PARENT CANCELLING; 4 PARENT RUNNING")
@@ -59,8 +62,8 @@ func TestResumeReportsOnce(t *testing.T) {
 	}
 }
 
-// TestResumeLeavesWhatFailed has the answer to the write of a child get lost: the child has
-// its receipt, and is for the next Resume.
+// TestResumeLeavesWhatFailed has the store write a child and then fail. The child has one
+// Receipt, and is left to the next Resume.
 func TestResumeLeavesWhatFailed(t *testing.T) {
 	t.Parallel()
 	repo := newRepo(t, "1 PARENT CANCELLING; 2<1 PARENT WAIT; 3<2 CHILD WAIT")
@@ -87,8 +90,8 @@ func TestResumeLeavesWhatFailed(t *testing.T) {
 	}
 }
 
-// TestAnswerThatCannotSettle records the answer of a request that waits for nothing else, and
-// then cannot end it.
+// TestAnswerThatCannotSettle has the store fail after it has recorded an acknowledgement and
+// before the request has ended.
 func TestAnswerThatCannotSettle(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

@@ -9,24 +9,23 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// treePages is how many pages of requests a call of CancelTree or Settle may have.
+// treePages is how many pages of requests one call of CancelTree or Settle is asked for.
 const treePages = 5
 
-// sweepAtOnce cancels and settles what is below the root by the means of a
-// [TreeCanceller].
+// sweepAtOnce cancels and settles what is below the root with calls of a TreeCanceller.
 //
-// CancelTree may miss a child that is submitted while it runs, below a parent that it
-// makes CANCELLING itself: it can have read the children before. So these parents, as
-// far as they have not ended afterwards, are looked at once more, for children that are
-// live and not CANCELLING. What has ended needs no such look: it was found to have no
-// live child when it was CANCELLING already.
+// CancelTree can miss a child that is submitted while it runs, below a parent that it makes
+// CANCELLING itself: it may have read the children before. So those of these parents that
+// have not ended afterwards are looked at once more, for children that are live and not
+// CANCELLING. A parent that has ended needs no such look: when it was settled it was
+// CANCELLING, and had no live child.
 func (t *tree) sweepAtOnce(ctx context.Context) error {
 	root := t.levels[0][0]
 	t.byID = map[lifecycle.ID]*node{root.req.ID: root}
 	t.o.again = true
 	for from := []Cursor{{Parent: root.req.ID}}; ; {
 		err := t.cancelBelow(ctx, from)
-		t.sort()
+		t.sortLevels()
 		if err == nil {
 			err = t.settle(ctx)
 		}
@@ -34,7 +33,7 @@ func (t *tree) sweepAtOnce(ctx context.Context) error {
 			return err
 		}
 		late, seen, err := t.lookAgain(ctx)
-		t.sort()
+		t.sortLevels()
 		if err != nil || !seen {
 			return err
 		}
@@ -45,8 +44,8 @@ func (t *tree) sweepAtOnce(ctx context.Context) error {
 	}
 }
 
-// lookAgain cancels the children that CancelTree has missed below what has not ended. It
-// reports whether there were any, and returns where to go on below them.
+// lookAgain cancels the children that CancelTree has missed, below nodes that have not
+// ended. It reports whether it has seen any, and returns the positions below them.
 func (t *tree) lookAgain(ctx context.Context) (late []Cursor, seen bool, err error) {
 	var open []*node
 	for _, level := range t.levels {
@@ -60,9 +59,9 @@ func (t *tree) lookAgain(ctx context.Context) (late []Cursor, seen bool, err err
 	slices.SortFunc(open, compareNodes)
 	for part := range slices.Chunk(open, t.o.c.opts.PageSize) {
 		d := descent{o: t.o, parents: part, states: lifecycle.Live &^ lifecycle.SetOf(lifecycle.StateCancelling)}
-		err = d.run(ctx, 0)
+		err = d.cancelChildren(ctx, 0)
 		seen = seen || d.seen > 0
-		late = append(late, t.place(d.next)...)
+		late = append(late, t.addNodes(d.next)...)
 		if err != nil {
 			break
 		}
@@ -70,8 +69,8 @@ func (t *tree) lookAgain(ctx context.Context) (late []Cursor, seen bool, err err
 	return late, seen, err
 }
 
-// place adds nodes to their levels and returns the positions below them.
-func (t *tree) place(nodes []*node) (below []Cursor) {
+// addNodes adds nodes to their levels and returns the positions below them.
+func (t *tree) addNodes(nodes []*node) (below []Cursor) {
 	for _, n := range nodes {
 		p := t.byID[n.req.Parent]
 		n.level = p.level + 1
@@ -87,7 +86,8 @@ func (t *tree) place(nodes []*node) (below []Cursor) {
 	return below
 }
 
-func (t *tree) sort() {
+// sortLevels orders the nodes of each level by ID.
+func (t *tree) sortLevels() {
 	for _, level := range t.levels {
 		slices.SortFunc(level, compareNodes)
 	}
@@ -106,24 +106,25 @@ func (t *tree) cancelBelow(ctx context.Context, from []Cursor) error {
 	return nil
 }
 
-// page cancels some of what is below the given positions, and returns where to go on.
+// page cancels some of what is below the given positions, and returns the positions at
+// which to go on.
 func (t *tree) page(ctx context.Context, from []Cursor) ([]Cursor, error) {
 	o := t.o
 	for _, c := range from {
 		t.byID[c.Parent].looked = true
 	}
 	if t.declined {
-		return t.level(ctx, from, nil)
+		return t.cancelLevel(ctx, from, nil)
 	}
 	ask := TreeCancel{From: from, Limit: treePages * o.c.opts.PageSize, Cause: o.now(), All: o.receipt != nil || o.c.opts.Hooks.Transition != nil}
 	page, err := o.c.trees.CancelTree(ctx, ask)
 	if errors.Is(err, errors.ErrUnsupported) {
 		t.declined = true
-		return t.level(ctx, from, nil)
+		return t.cancelLevel(ctx, from, nil)
 	}
 	o.store.note(err)
 	failed := err != nil
-	if nonsense := t.check(ask, page, failed); nonsense != nil {
+	if nonsense := t.checkPage(ask, page, failed); nonsense != nil {
 		o.failures.fail(o.storeError(ctx, nonsense))
 		failed, page = true, TreePage{}
 	}
@@ -137,7 +138,8 @@ func (t *tree) page(ctx context.Context, from []Cursor) ([]Cursor, error) {
 	}
 	o.result.Counts[DispositionCancelled] += page.Cancelled
 	if ended {
-		// The store need not say whose children have ended. To look in vain is harmless.
+		// The store need not say whose children have ended. A look that finds nothing is
+		// harmless.
 		for _, c := range from {
 			t.byID[c.Parent].children, t.byID[c.Parent].mustLook = true, true
 		}
@@ -147,16 +149,16 @@ func (t *tree) page(ctx context.Context, from []Cursor) ([]Cursor, error) {
 			}
 		}
 	}
-	o.tellAll(ctx)
+	o.interruptRecorded(ctx)
 	if !failed {
 		return page.Rest, nil
 	}
 	if o.store.giveUp(ctx) {
 		return nil, o.storeError(ctx, err)
 	}
-	// What failed may be one request, which must not keep the others from being
+	// The failure may be about one request, which must not keep the others from being
 	// cancelled.
-	below, err := t.level(ctx, from, known)
+	below, err := t.cancelLevel(ctx, from, known)
 	for i := range page.Changes {
 		if n := t.byID[page.Changes[i].Old.ID]; n != nil && n.req.Kind.HasChildren() {
 			below = append(below, Cursor{Parent: n.req.ID})
@@ -165,40 +167,40 @@ func (t *tree) page(ctx context.Context, from []Cursor) ([]Cursor, error) {
 	return below, err
 }
 
-// record records the result for one child. What this operation has come upon before, as
-// part of another tree, is recorded only if it was changed now.
+// record records what CancelTree did to one child. A child that this operation has
+// recorded before, as part of another tree, is recorded again only if it was changed now.
 func (t *tree) record(ctx context.Context, ch *Change) {
 	o := t.o
 	parent := t.byID[ch.Old.Parent]
 	what, r, err := DispositionAlreadyCancelling, ch.Old, ch.Old.Validate()
 	switch {
 	case ch.State != ch.Old.State:
-		o.stored(ctx, ch)
+		o.tellTransition(ctx, ch)
 		what, r = madeOf(*ch), ch.New()
 	case err != nil:
 		what = DispositionFailed
-	case parent.passed && !(&node{req: r}).opensBelow():
+	case parent.doneBefore && !(&node{req: r}).opensBelow():
 		return
 	}
 	n := o.record(parent, r, ch.Old.State, what, err)
 	switch {
 	case n != nil:
-		t.place([]*node{n})
+		t.addNodes([]*node{n})
 	case r.Kind.HasChildren() && t.byID[r.ID] == nil:
-		t.byID[r.ID] = &node{req: r, level: parent.level + 1, passed: true}
+		t.byID[r.ID] = &node{req: r, level: parent.level + 1, doneBefore: true}
 	}
 }
 
-// level cancels the children at the given positions, and returns where to go on. Those in
-// known have been recorded before.
-func (t *tree) level(ctx context.Context, from []Cursor, known visits) ([]Cursor, error) {
+// cancelLevel cancels the children behind the given positions, and returns the positions below
+// them. Children in known have been recorded already.
+func (t *tree) cancelLevel(ctx context.Context, from []Cursor, known visits) ([]Cursor, error) {
 	slices.SortFunc(from, Cursor.Compare)
 	var whole []*node
 	var below []Cursor
 	run := func(parents []*node, after lifecycle.ID) error {
 		d := descent{o: t.o, parents: parents, states: lifecycle.Live, known: known}
-		err := d.run(ctx, after)
-		below = append(below, t.place(d.next)...)
+		err := d.cancelChildren(ctx, after)
+		below = append(below, t.addNodes(d.next)...)
 		return err
 	}
 	for _, c := range from {
@@ -217,13 +219,13 @@ func (t *tree) level(ctx context.Context, from []Cursor, known visits) ([]Cursor
 	return below, nil
 }
 
-// check returns an error if page, the answer to ask, cannot be true. Where the store has
-// failed besides, the page has less to say.
-func (t *tree) check(ask TreeCancel, page TreePage, failed bool) error {
+// checkPage returns an error if page, the answer to ask, cannot be true. If the store has
+// failed, the page need not say where to go on.
+func (t *tree) checkPage(ask TreeCancel, page TreePage, failed bool) error {
 	if page.Cancelled < 0 || len(page.Changes)+page.Cancelled > ask.Limit {
 		return fmt.Errorf("cancel: CancelTree answered for %d and %d children, the limit is %d", len(page.Changes), page.Cancelled, ask.Limit)
 	}
-	parents := make(map[lifecycle.ID]lifecycle.ID, len(ask.From)) // and behind which child
+	parents := make(map[lifecycle.ID]lifecycle.ID, len(ask.From)) // with the child to begin behind
 	for _, c := range ask.From {
 		parents[c.Parent] = c.ID
 	}

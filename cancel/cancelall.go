@@ -9,24 +9,24 @@ import (
 // AllOptions are optional settings of [Canceller.CancelAll]. A nil *AllOptions or a
 // zero field gives the default.
 type AllOptions struct {
-	// Concurrency is how many orders are worked on at the same time. Zero means
-	// 4. Receipt functions, and the hooks, the Interrupter and the Authorizer of the
-	// Canceller, may then be called concurrently.
+	// Concurrency is how many orders are worked on at the same time. Zero means 4.
+	// Unless it is 1, the Receipt functions of the orders, and the hooks, the
+	// Interrupter and the Authorizer of the Canceller, may be called concurrently.
 	Concurrency int
 }
 
-// CancelAll cancels every request that is ordered, each by an operation of its own,
-// and returns for each, in the order in which they are done, what Cancel returns;
-// Root.ID always says which it is. One that fails never stops the others.
+// CancelAll cancels the request of each order, by an operation of its own. For each it
+// yields what Cancel returns, in the order in which they are done; Root.ID always says
+// for which request. An order that fails does not stop the others.
 //
-// It differs from Cancel in one thing: a request that is CANCELLED already is not
-// refused (decision). Where a tree and a part of it are ordered together, the one may
-// have cancelled the other before its turn comes.
+// CancelAll differs from Cancel in one thing: a request that is CANCELLED already is not
+// refused (decision). If a tree and a part of it are both ordered, the order for the tree
+// may have cancelled the part already.
 //
-// The orders are read on the caller's goroutine, as they can be worked on. The
-// caller may stop at any time, or end ctx: orders that have been begun are then cut
-// off, and [Canceller.Resume] takes them up. No goroutine outlives the sequence.
-// CancelAll panics if opts.Concurrency is negative.
+// Each order is read on the caller's goroutine when the one before has been begun. If the
+// caller stops early or ctx ends, orders that were begun are cut off, and
+// [Canceller.Resume] completes them. No goroutine outlives the sequence. CancelAll panics
+// if opts.Concurrency is negative.
 func (c *Canceller) CancelAll(ctx context.Context, orders iter.Seq[Order], opts *AllOptions) iter.Seq2[Result, error] {
 	n := 4
 	if opts != nil && opts.Concurrency != 0 {
@@ -84,6 +84,7 @@ func (c *Canceller) CancelAll(ctx context.Context, orders iter.Seq[Order], opts 
 	}
 }
 
+// cancelOneOf cancels the request of one order of a CancelAll.
 func (c *Canceller) cancelOneOf(ctx context.Context, order Order) (Result, error) {
 	o := c.operation(OpCancel, order)
 	o.many = true

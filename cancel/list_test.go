@@ -5,12 +5,41 @@ import (
 	"errors"
 	"slices"
 	"testing"
-	"time"
 
 	"example.com/ess/cancel"
 	"example.com/ess/cancel/memrepo"
 	"example.com/ess/lifecycle"
 )
+
+// TestCancelling compares the ways of finding what is CANCELLING.
+func TestCancelling(t *testing.T) {
+	t.Parallel()
+	each(t, "1 PARENT RUNNING; 2<1 PARENT CANCELLING CANCELLED; 3<2 CHILD CANCELLING; 4<1 SUBREQUEST_PARENT CANCELLING; 5<4 PARENT WAIT; 6<5 CHILD CANCELLING; 7 SINGLETON CANCELLING; 8 SINGLETON RUNNING",
+		func(t *testing.T, _ *memrepo.Repo, seen cancel.Repository) {
+			var got []lifecycle.ID
+			for u, err := range cancel.ListCancelling(t.Context(), seen) {
+				must(t, err)
+				got = append(got, u.Request.ID)
+			}
+			if want := []lifecycle.ID{2, 3, 4, 6, 7}; !slices.Equal(sorted(got), want) {
+				t.Errorf("Cancelling = %v, want %v", got, want)
+			}
+			for range cancel.ListCancelling(t.Context(), seen) {
+				break // may be left at any time
+			}
+			ctx, stop := context.WithCancel(t.Context())
+			stop()
+			n := 0
+			for u, err := range cancel.ListCancelling(ctx, seen) {
+				if n++; !errors.Is(err, context.Canceled) || u != (cancel.CancellingRequest{}) {
+					t.Errorf("yielded %v, %v", u, err)
+				}
+			}
+			if n != 1 {
+				t.Errorf("an error was yielded %d times", n)
+			}
+		})
+}
 
 // TestChildren reads with every size of pages, from every position.
 func TestChildren(t *testing.T) {
@@ -80,49 +109,5 @@ func TestChildrenFail(t *testing.T) {
 		if len(errs) != 1 || tt.err != nil && !errors.Is(errs[0], tt.err) {
 			t.Errorf("%s: errors %v, want one", tt.name, errs)
 		}
-	}
-}
-
-// TestOverdue compares the list with what Force says of each request.
-func TestOverdue(t *testing.T) {
-	t.Parallel()
-	text := "1 PARENT RUNNING; 2<1 CHILD CANCELLING; 3<1 CHILD CANCELLING; 4<1 SUBREQUEST_PARENT CANCELLING; " +
-		"5<1 SUBREQUEST_PARENT CANCELLING WARNING; 6<5 CHILD RUNNING; 7<1 PARENT CANCELLING CANCELLED; 8<7 CHILD CANCELLING; 9 SINGLETON RUNNING; 10 SINGLETON CANCELLED"
-	for _, after := range []time.Duration{0, 30*time.Minute - 1, 30 * time.Minute, time.Hour} {
-		each(t, text, func(t *testing.T, repo *memrepo.Repo, seen cancel.Repository) {
-			now := start
-			c := cancel.New(seen, &cancel.Options{Now: func() time.Time { return now }})
-			for _, id := range []lifecycle.ID{3, 4} { // of the others nobody knows since when
-				if _, err := c.CheckIn(t.Context(), cancel.Order{ID: id}); err != nil {
-					t.Fatal(err)
-				}
-			}
-			now = start.Add(after)
-			var got, want []lifecycle.ID
-			for u, err := range c.Overdue(t.Context()) {
-				must(t, err)
-				got = append(got, u.Request.ID)
-			}
-			for r := range repo.All() {
-				if _, err := c.Force(t.Context(), cancel.Order{ID: r.ID}); err == nil && r.Outcome == 0 {
-					want = append(want, r.ID)
-				}
-			}
-			if !slices.Equal(sorted(got), sorted(want)) || len(want) < 2 {
-				t.Errorf("after %v: Overdue = %v, Force ends %v", after, got, want)
-			}
-		})
-	}
-
-	ctx, stop := context.WithCancel(t.Context())
-	stop()
-	n := 0
-	for _, err := range cancel.New(newRepo(t, text), nil).Overdue(ctx) {
-		if n++; !errors.Is(err, context.Canceled) {
-			t.Errorf("a stopped caller: %v", err)
-		}
-	}
-	if n != 1 {
-		t.Errorf("an error was yielded %d times", n)
 	}
 }

@@ -130,8 +130,8 @@ func TestCancelAllOfATree(t *testing.T) {
 	})
 }
 
-// TestCancelAllOverlaps orders what another order has come upon, and what was CANCELLED
-// long ago: it is refused only if it has ended in another way.
+// TestCancelAllOverlaps orders requests that another order has cancelled or that were
+// CANCELLED long ago, and one that has ended otherwise: only that is refused.
 func TestCancelAllOverlaps(t *testing.T) {
 	t.Parallel()
 	repo := newRepo(t, "1 PARENT RUNNING; 2<1 SUBREQUEST_PARENT CANCELLING SUCCEEDED; 3<1 SUBREQUEST_PARENT RUNNING; 4 SINGLETON CANCELLED")
@@ -202,8 +202,8 @@ func TestCancelAllStops(t *testing.T) {
 	}
 }
 
-// TestCancelAllLeavesNobody has the caller stop while several orders are being worked on: no
-// goroutine outlives the sequence, or the bubble would not end.
+// TestCancelAllLeavesNobody has the caller stop while several orders are being worked on. No
+// goroutine outlives the sequence: synctest would report it.
 func TestCancelAllLeavesNobody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -214,7 +214,7 @@ func TestCancelAllLeavesNobody(t *testing.T) {
 			text[i] = fmt.Sprintf("%d SINGLETON WAIT", ids[i])
 		}
 		f := &fake{Repository: newRepo(t, strings.Join(text, ";")), before: func(int64) error {
-			time.Sleep(time.Second) // all of them are at it when the first has finished
+			time.Sleep(time.Second) // so that all have begun when the first has finished
 			return nil
 		}}
 		for range cancel.New(f, nil).CancelAll(t.Context(), orders(ids...), &cancel.AllOptions{Concurrency: 8}) {
@@ -223,8 +223,8 @@ func TestCancelAllLeavesNobody(t *testing.T) {
 	})
 }
 
-// TestCancelAllTakesUp has the order that came upon a request fail before it has
-// cancelled it.
+// TestCancelAllTakesUp has the order for a tree fail before it has cancelled a request in it
+// that is ordered, too.
 func TestCancelAllTakesUp(t *testing.T) {
 	t.Parallel()
 	repo := newRepo(t, "1 PARENT RUNNING; 2<1 PARENT RUNNING; 3<2 CHILD WAIT")
