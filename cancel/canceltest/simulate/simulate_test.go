@@ -109,19 +109,18 @@ func TestWrongStores(t *testing.T) {
 		time.Sleep(50 * time.Microsecond)
 		return repo.(*memrepo.Repo).Insert(r)
 	}
-	ctx := t.Context()
-	checks := map[string]func() error{
-		"crashes, an outcome is forgotten": func() error { _, err := simulate.CheckCrashes(ctx, forgets, nil); return err },
-		"crashes, writes are late":         func() error { _, err := simulate.CheckCrashes(ctx, lags, nil); return err },
-		"faults, an outcome is forgotten":  func() error { _, err := simulate.CheckFaults(ctx, forgets, nil); return err },
-		"faults, writes are late":          func() error { _, err := simulate.CheckFaults(ctx, lags, nil); return err },
-		"faults, nothing is compared":      func() error { _, err := simulate.CheckFaults(ctx, races, nil); return err },
-		"random, an outcome is forgotten":  func() error { _, err := simulate.CheckRandom(ctx, forgets, nil); return err },
-		"random, writes are late":          func() error { _, err := simulate.CheckRandom(ctx, lags, nil); return err },
-		"storm, an outcome is forgotten":   func() error { _, err := simulate.CheckStorm(ctx, forgets, nil); return err },
-		"storm, nothing is compared":       func() error { _, err := simulate.CheckStorm(ctx, races, nil); return err },
-		"storm, writes are late":           func() error { _, err := simulate.CheckStorm(ctx, lags, nil); return err },
-		"storm, a submission looks first": func() error {
+	checks := map[string]func(ctx context.Context) error{
+		"crashes, an outcome is forgotten": func(ctx context.Context) error { _, err := simulate.CheckCrashes(ctx, forgets, nil); return err },
+		"crashes, writes are late":         func(ctx context.Context) error { _, err := simulate.CheckCrashes(ctx, lags, nil); return err },
+		"faults, an outcome is forgotten":  func(ctx context.Context) error { _, err := simulate.CheckFaults(ctx, forgets, nil); return err },
+		"faults, writes are late":          func(ctx context.Context) error { _, err := simulate.CheckFaults(ctx, lags, nil); return err },
+		"faults, nothing is compared":      func(ctx context.Context) error { _, err := simulate.CheckFaults(ctx, races, nil); return err },
+		"random, an outcome is forgotten":  func(ctx context.Context) error { _, err := simulate.CheckRandom(ctx, forgets, nil); return err },
+		"random, writes are late":          func(ctx context.Context) error { _, err := simulate.CheckRandom(ctx, lags, nil); return err },
+		"storm, an outcome is forgotten":   func(ctx context.Context) error { _, err := simulate.CheckStorm(ctx, forgets, nil); return err },
+		"storm, nothing is compared":       func(ctx context.Context) error { _, err := simulate.CheckStorm(ctx, races, nil); return err },
+		"storm, writes are late":           func(ctx context.Context) error { _, err := simulate.CheckStorm(ctx, lags, nil); return err },
+		"storm, a submission looks first": func(ctx context.Context) error {
 			_, err := simulate.CheckStorm(ctx, looksFirst, &simulate.StormOptions{Storms: 100})
 			return err
 		},
@@ -132,7 +131,7 @@ func TestWrongStores(t *testing.T) {
 			var err error
 			// In a bubble, whoever sleeps lets all others go on: who meets whom does not
 			// depend on the machine.
-			synctest.Test(t, func(*testing.T) { err = check() })
+			synctest.Test(t, func(t *testing.T) { err = check(t.Context()) })
 			if err == nil {
 				t.Fatal("the store was accepted")
 			}
@@ -151,10 +150,10 @@ func TestWrongStores(t *testing.T) {
 			case strings.HasSuffix(name, "compared"):
 				h = races
 			}
-			if err := simulate.PlayScript(ctx, h, e.Script); err == nil {
+			if err := simulate.PlayScript(t.Context(), h, e.Script); err == nil {
 				t.Errorf("played again, the script finds nothing:\n%s", e.Script)
 			}
-			if err := simulate.PlayScript(ctx, inMemory, e.Script); err != nil {
+			if err := simulate.PlayScript(t.Context(), inMemory, e.Script); err != nil {
 				t.Errorf("the script finds a mistake in a store that is right:\n%v", err)
 			}
 		})
