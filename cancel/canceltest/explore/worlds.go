@@ -21,7 +21,7 @@ import (
 // submission, a resume, a deletion, and with the death of any of those who take part.
 func Worlds() []World {
 	return slices.Concat(leafWorlds(), childrenWorlds(), nestedWorlds(), subrequestWorlds(), resumeWorlds(),
-		deathWorlds(), faultWorlds(), workWorlds(), allWorlds(), deletionWorlds(), clockWorlds(), transactionWorlds())
+		deathWorlds(), faultWorlds(), workWorlds(), allWorlds(), deletionWorlds(), clockWorlds(), treeWorlds(), transactionWorlds())
 }
 
 const (

@@ -1,6 +1,7 @@
 package explore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"example.com/ess/cancel"
 	"example.com/ess/cancel/canceltest"
 	"example.com/ess/cancel/canceltest/internal/memory"
+	"example.com/ess/cancel/canceltest/internal/rows"
 	esserrors "example.com/ess/errors"
 	"example.com/ess/lifecycle"
 )
@@ -166,6 +168,77 @@ func clockWorlds() []World {
 			Actors: []Actor{Acknowledges("work2", 2, cancelled), Acknowledges("work3", 3, cancelled), Resumes("boot")},
 		},
 	}
+}
+
+// treeWorlds have a store whose CancelTree reads a tree in one step and writes it in
+// another, as it may.
+func treeWorlds() []World {
+	worlds := []World{
+		{
+			Name: "tree/read, submitted, written", Tree: `
+				1 PARENT RUNNING
+				  2 PARENT RUNNING`,
+			Actors: []Actor{Cancels("ann", 1), Submits("client", child(3, 2), child(4, 1))},
+		},
+		{
+			Name: "tree/read, changed, written", Tree: `
+				1 PARENT RUNNING
+				  2 SUBREQUEST_PARENT READY
+				    3 CHILD WAIT`,
+			Actors: []Actor{Cancels("ann", 1), Transitions("sched", 2, start), Transitions("sched2", 3, dispatch)},
+		},
+		{
+			Name: "tree/read, cancelled below, written", OneEnd: true, Tree: `
+				1 PARENT RUNNING
+				  2 PARENT RUNNING
+				    3 CHILD RUNNING`,
+			Actors: []Actor{Cancels("ann", 1), Cancels("bob", 2), Acknowledges("work", 3, cancelled)},
+		},
+	}
+	for i := range worlds {
+		worlds[i].Repository = func(env *Env) cancel.Repository { return treeInSteps{env.a.gated, env} }
+	}
+	return worlds
+}
+
+// treeInSteps is a store whose CancelTree is two steps.
+type treeInSteps struct {
+	*steppedRepo
+	env *Env
+}
+
+func (t treeInSteps) CancelTree(ctx context.Context, c cancel.TreeCancel) (page cancel.TreePage, err error) {
+	if t.can.Tree == nil {
+		return page, errors.ErrUnsupported
+	}
+	var below []lifecycle.Request
+	err = t.env.Step(ctx, "reads the tree", func(ctx context.Context, store cancel.Repository) error {
+		s, err := canceltest.TakeSnapshot(ctx, store)
+		for _, from := range c.From {
+			for _, r := range s.Below(from.Parent) {
+				if rows.Live(r) && (r.Parent != from.Parent || r.ID > from.ID) {
+					below = append(below, r)
+				}
+			}
+		}
+		return err
+	})
+	if err != nil || len(below) > c.Limit {
+		return page, cmp.Or(err, errors.ErrUnsupported)
+	}
+	err = t.env.Step(ctx, "writes the tree", func(ctx context.Context, store cancel.Repository) error {
+		for _, r := range below {
+			ch, ended, err := memory.CancelOne(ctx, store, r, c.Cause, nil)
+			if err != nil {
+				return err
+			}
+			if !ended {
+				page.Changes = append(page.Changes, ch)
+			}
+		}
+		return nil
+	})
+	return page, err
 }
 
 // transactionWorlds have a cancel in a transaction of the caller, which is one step.

@@ -159,11 +159,11 @@ func CancelChildren(ctx context.Context, repo cancel.Repository, c cancel.ChildC
 	}
 	for _, r := range children {
 		page.Last = cancel.Cursor{Parent: r.Parent, ID: r.ID}
-		ch, made, err := cancelOne(ctx, repo, r, c.Cause, edit)
+		ch, ended, err := CancelOne(ctx, repo, r, c.Cause, edit)
 		switch {
 		case err != nil:
 			return page, err
-		case !made:
+		case ended:
 		case c.All || ch.State != lifecycle.StateCancelled:
 			page.Changes = append(page.Changes, ch)
 		default:
@@ -174,9 +174,9 @@ func CancelChildren(ctx context.Context, repo cancel.Repository, c cancel.ChildC
 	return page, nil
 }
 
-// cancelOne cancels r, which others may change meanwhile. It reports false if they have
-// ended it.
-func cancelOne(ctx context.Context, repo cancel.Repository, r lifecycle.Request, cause cancel.Cause, edit func(*cancel.Change)) (cancel.Change, bool, error) {
+// CancelOne cancels r, which others may change meanwhile. It reports whether they have
+// ended it, and otherwise returns the change that it has made.
+func CancelOne(ctx context.Context, repo cancel.Repository, r lifecycle.Request, cause cancel.Cause, edit func(*cancel.Change)) (made cancel.Change, ended bool, err error) {
 	for {
 		ch := cancel.Change{Old: r, State: r.State, Outcome: r.Outcome, CheckedIn: r.CheckedIn, Attempt: r.Attempt}
 		for d := range cancel.Decisions() {
@@ -185,7 +185,7 @@ func cancelOne(ctx context.Context, repo cancel.Repository, r lifecycle.Request,
 			}
 		}
 		if ch.Trigger == 0 {
-			return ch, !lifecycle.Terminal.Has(r.State), nil
+			return ch, lifecycle.Terminal.Has(r.State), nil
 		}
 		if ch.State == lifecycle.StateCancelling {
 			ch.CheckedIn = cause.Time
@@ -195,7 +195,7 @@ func cancelOne(ctx context.Context, repo cancel.Repository, r lifecycle.Request,
 		}
 		made, err := repo.Apply(ctx, []cancel.Change{ch})
 		if err != nil || made[0] {
-			return ch, true, err
+			return ch, false, err
 		}
 		if r, err = repo.Get(ctx, r.ID); err != nil {
 			return ch, false, err
