@@ -39,7 +39,7 @@ func TestLostAnswers(t *testing.T) {
 		repo, err := newMemrepo(ctx, requests)
 		var faults []canceltest.Fault
 		for n := 7; n < 1000; n += 7 {
-			faults = append(faults, canceltest.Fault{Method: "Apply", Call: n, After: n % 2 == 1, Err: errors.New("connection reset")})
+			faults = append(faults, canceltest.Fault{Method: "Apply", Call: n, After: n%2 == 1, Err: errors.New("connection reset")})
 		}
 		return canceltest.NewFaulty(repo, faults...), err
 	}}
