@@ -18,7 +18,8 @@ var mutants = []mutant{
 	one("the fence comes after the cascade", "operation.cancel",
 		"root, err := o.cancelRoot(ctx)",
 		`if r, err := o.get(ctx, o.id); whole && err == nil && r.Kind.HasChildren() && lifecycle.Live.Has(r.State) && r.State != lifecycle.StateCancelling {
-			if _, err := o.sweep(ctx, [][]node{{{req: r, from: r.State}}}); err != nil { return err }
+			t := &tree{o: o, levels: [][]*node{{{req: r, from: r.State}}}}
+			if err := t.sweep(ctx); err != nil { return err }
 			o.visited = visits{}
 			o.result.Counts = Counts{}
 		}
