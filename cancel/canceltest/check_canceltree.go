@@ -85,7 +85,7 @@ var treeChecks = []check{
 				case n == 0:
 					return errors.New("it answers for no child, and there are some")
 				case len(page.Rest) == 0 && n < live:
-					return fmt.Errorf("Rest is empty after %d of %d live requests", n, live)
+					return fmt.Errorf("the page has no Rest after %d of %d live requests", n, live)
 				}
 				return nil
 			})
@@ -227,7 +227,7 @@ func cancelTreeFrom(ctx context.Context, repo cancel.TreeCanceller, c cancel.Tre
 			return sum, nil
 		}
 	}
-	return sum, errors.New("Rest is not empty after 2000 pages")
+	return sum, errors.New("after 2000 pages there is still a Rest")
 }
 
 // treeCancelled returns the requests as they are when everything below request 1 has been

@@ -104,7 +104,7 @@ var unreadableChecks = []check{
 						return fmt.Errorf("the cancel above rows that cannot be read returned the error %w, want one with CodeSystem", err)
 					}
 					if _, err := c.Resume(ctx, nil); !errors.Is(err, esserrors.CodeSystem) {
-						return fmt.Errorf("Resume, where rows cannot be read, returned the error %w, want one with CodeSystem", err)
+						return fmt.Errorf("where rows cannot be read, Resume returned the error %w, want one with CodeSystem", err)
 					}
 					_, _ = c.Acknowledge(ctx, order(20, nil), lifecycle.StateCancelled) // if it runs work
 					for id, want := range map[lifecycle.ID]lifecycle.State{

@@ -63,7 +63,7 @@ var newMutants = []mutant{
 	{"what is deleted is an error of Apply", []string{"Apply/DeletedIsNoError", "Cancel/DeletedMeanwhile"}, func(s *store) {
 		s.apply = func(ctx context.Context, changes []cancel.Change) ([]bool, error) {
 			for _, ch := range changes {
-				if _, err := s.Store.Repo.Get(ctx, ch.Old.ID); err == nil {
+				if _, err := s.Repo.Get(ctx, ch.Old.ID); err == nil {
 					if _, err := s.Store.Get(ctx, ch.Old.ID); err != nil {
 						return nil, errStore
 					}
@@ -74,7 +74,7 @@ var newMutants = []mutant{
 		get := s.get
 		s.get = func(ctx context.Context, id lifecycle.ID) (lifecycle.Request, error) {
 			r, err := get(ctx, id)
-			if _, there := s.Store.Repo.Get(ctx, id); err != nil && there == nil {
+			if _, there := s.Repo.Get(ctx, id); err != nil && there == nil {
 				err = errStore
 			}
 			return r, err

@@ -139,7 +139,7 @@ func StartsAndWorks(name string, id lifecycle.ID, ends func(ctx context.Context)
 		return env.works(ctx, r, func(ctx context.Context) error {
 			env.Await(ctx)
 			return ends(ctx)
-		}, nil)
+		})
 	}}
 }
 
@@ -147,7 +147,7 @@ func StartsAndWorks(name string, id lifecycle.ID, ends func(ctx context.Context)
 // work, waits to be cancelled, and lets the work end with what ends returns. Set
 // [World.Workers].
 func Works(name string, id lifecycle.ID, ends func(ctx context.Context) error) Actor {
-	return worksThrough(name, id, nil, func(ctx context.Context, env *Env) error {
+	return worksThrough(name, id, func(ctx context.Context, env *Env) error {
 		env.Await(ctx)
 		return ends(ctx)
 	})
@@ -155,9 +155,9 @@ func Works(name string, id lifecycle.ID, ends func(ctx context.Context) error) A
 
 // worksThrough returns an actor that runs the work of a request which is RUNNING from the
 // beginning.
-func worksThrough(name string, id lifecycle.ID, opts *cancel.RunOptions, work func(ctx context.Context, env *Env) error) Actor {
+func worksThrough(name string, id lifecycle.ID, work func(ctx context.Context, env *Env) error) Actor {
 	return Actor{Name: name, Run: func(ctx context.Context, env *Env) error {
-		return env.works(ctx, env.a.run.w.request(id), func(ctx context.Context) error { return work(ctx, env) }, opts)
+		return env.works(ctx, env.a.run.w.request(id), func(ctx context.Context) error { return work(ctx, env) })
 	}}
 }
 
@@ -168,12 +168,12 @@ func (w *World) request(id lifecycle.ID) lifecycle.Request {
 
 // works runs work, and is content if it was cancelled, ended with an error of its own,
 // or if another worker has answered for it.
-func (e *Env) works(ctx context.Context, r lifecycle.Request, work func(ctx context.Context) error, opts *cancel.RunOptions) error {
+func (e *Env) works(ctx context.Context, r lifecycle.Request, work func(ctx context.Context) error) error {
 	var ended error
 	err := e.Run(ctx, r, func(ctx context.Context) error {
 		ended = work(ctx)
 		return ended
-	}, opts)
+	}, nil)
 	if _, cancelled := errors.AsType[*cancel.CancelledError](err); cancelled || err == ended { // exactly that, with nothing joined to it
 		return nil
 	}

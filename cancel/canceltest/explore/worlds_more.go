@@ -116,7 +116,7 @@ func clockWorlds() []World {
 			}},
 			Actors: []Actor{
 				Cancels("ann", 1),
-				worksThrough("late", 1, nil, func(context.Context, *Env) error { return errBroke }),
+				worksThrough("late", 1, func(context.Context, *Env) error { return errBroke }),
 				{Name: "sched", Run: func(ctx context.Context, env *Env) error {
 					done, err := env.transitions(ctx, 1, []lifecycle.Trigger{lifecycle.TriggerFailRetryable, lifecycle.TriggerRetry, dispatch})
 					if err != nil || !done {
@@ -126,7 +126,7 @@ func clockWorlds() []World {
 					if err != nil {
 						return env.unless(err, esserrors.CodeUnsupportedState)
 					}
-					return env.works(ctx, r, func(context.Context) error { return nil }, nil)
+					return env.works(ctx, r, func(context.Context) error { return nil })
 				}},
 			},
 		},
@@ -134,7 +134,7 @@ func clockWorlds() []World {
 			Name: "attempt/late", Workers: true, Requests: []lifecycle.Request{{
 				ID: 1, Kind: lifecycle.KindSingleton, State: lifecycle.StateRunning, Attempt: 2,
 			}},
-			Actors: []Actor{Cancels("ann", 1), late("late", 1), worksThrough("work", 1, nil, func(context.Context, *Env) error { return nil })},
+			Actors: []Actor{Cancels("ann", 1), late("late", 1), worksThrough("work", 1, func(context.Context, *Env) error { return nil })},
 		},
 		{
 			Name: "attempt/delivered twice", Workers: true, Tree: `
@@ -277,7 +277,7 @@ func late(name string, id lifecycle.ID) Actor {
 				return fmt.Errorf("attempt %d, which has been superseded: %w", r.Attempt, err)
 			}
 		}
-		return env.works(ctx, r, func(context.Context) error { return errBroke }, nil)
+		return env.works(ctx, r, func(context.Context) error { return errBroke })
 	}}
 }
 
@@ -311,6 +311,6 @@ func startsAndReturns(name string, id lifecycle.ID) Actor {
 		if err != nil {
 			return env.unless(err, esserrors.CodeUnsupportedState)
 		}
-		return env.works(ctx, r, finished, nil)
+		return env.works(ctx, r, finished)
 	}}
 }

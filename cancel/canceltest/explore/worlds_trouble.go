@@ -148,7 +148,7 @@ func workWorlds() []World {
 			Name: "work/ends by itself", Workers: true, Tree: `
 				1 PARENT RUNNING
 				  2 CHILD RUNNING`,
-			Actors: []Actor{Cancels("ann", 1), worksThrough("work", 2, nil, func(context.Context, *Env) error { return nil })},
+			Actors: []Actor{Cancels("ann", 1), worksThrough("work", 2, func(context.Context, *Env) error { return nil })},
 		},
 	}
 }
