@@ -7,11 +7,11 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// Acknowledge records in which state a request ends that was cancelled: outcome, which is
-// one of [lifecycle.Outcomes], says how its work has ended. The request ends so at once if
-// it has no live child, and otherwise after its last child. Ancestors that were CANCELLING
-// and only waiting for this request end too. (CANCELLED "or some other terminal state"
-// is the specification's; all else is a decision.)
+// Acknowledge records how the work of a CANCELLING request has ended: as outcome, which is
+// one of [lifecycle.Outcomes]. The request ends in this state: at once if it has no live
+// child, and otherwise after its last child. Then ancestors end, too, that were CANCELLING
+// and only waiting for this request. That a request ends as CANCELLED "or some other
+// terminal state" is the specification's; the rest is a decision.
 //
 // Acknowledge is for the side that runs the work, and no [Authorizer] is asked.
 // [Workers.Run] calls it by itself. Work that was stopped because of the cancel has ended

@@ -12,9 +12,9 @@ import (
 // A request of which no work executes becomes CANCELLED. A request whose work may be
 // executing becomes CANCELLING, and stays so until the work has acknowledged. A parent
 // becomes CANCELLING first; then every live request below it is cancelled in the same
-// way (all this is the specification's; for states that it does not name see the rules
-// of package lifecycle). The parent ends after its last child, and so do ancestors that
-// were CANCELLING and only waiting for this request (decision).
+// way (specification; each rule of package lifecycle says its own source). The parent
+// ends after its last child. Then ancestors end, too, that were CANCELLING and only
+// waiting for this request (decision).
 //
 // If the request is CANCELLING already, Cancel succeeds. It changes nothing that is
 // done, interrupts the work again, and completes a cascade that was cut off (decision).

@@ -2,8 +2,8 @@ package cancel
 
 import "time"
 
-// A Canceller does everything with the requests of a [Repository] that this package
-// can do.
+// A Canceller cancels the requests of a [Repository], completes cancels that were cut off,
+// and makes the ordinary transitions of a scheduler.
 //
 // It keeps nothing between calls: any number of Cancellers, in any number of
 // processes, may work on one store. A Canceller is safe for concurrent use.

@@ -15,7 +15,8 @@ import (
 //
 // Force is possible when [Options.Grace] has passed since the request became CANCELLING
 // or its work last checked in (documented). Cancelling again does not start the grace
-// anew (decision).
+// anew. A request without CheckedIn was not cancelled by this package, and can be forced
+// at once (decision).
 //
 // Two clocks are compared: that of the process which wrote [lifecycle.Request.CheckedIn],
 // and that of this process. The grace is longer or shorter by what they differ. If

@@ -7,8 +7,9 @@ import (
 )
 
 // Repeat calls f at once, and again and again until ctx is done. Between the end of one
-// call and the beginning of the next it waits for every, up to a tenth more or less, so
-// that processes which were started together do not call at the same time for ever.
+// call and the beginning of the next it waits for the given time, up to a tenth more or
+// less, so that processes which were started together do not go on calling at the same
+// time.
 // Repeat returns when ctx is done and no call of f goes on. It is for what a scheduler
 // does from time to time:
 //

@@ -28,8 +28,8 @@ const ErrNotFound = esserrors.CodeNotFound
 //
 // The ID, Parent and Kind of a request never change.
 //
-// A request may be deleted as soon as it is terminal, at any moment, also while
-// a parent of it is being cancelled: this package takes a request that is gone to have
+// A request may be deleted as soon as it is terminal, at any moment, also while one of
+// its ancestors is being cancelled: this package takes a request that is gone to have
 // ended. A live request must not be deleted, because what is below it could not be found
 // any more.
 //

@@ -43,8 +43,8 @@ const (
 	// says.
 	DispositionRecorded
 
-	// DispositionEnded means that the request has ended, as To says, and that this
-	// call is not known to have had a part in it.
+	// DispositionEnded means that the request has ended, as To says if that is known,
+	// and that this call is not known to have had a part in it.
 	DispositionEnded
 
 	// DispositionConflict means that others kept changing the request, or that it
