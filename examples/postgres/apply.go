@@ -17,7 +17,7 @@ import (
 const applySQL = `
 WITH made AS (
     UPDATE {requests} r
-    SET {state} = @state, {outcome} = @outcome, {checked_in} = @checked_in
+    SET {state} = @state, {outcome} = @outcome, {checked_in} = @checked_in{set_attempt}
     WHERE r.{id} = ANY ((SELECT @ids::bigint[])::bigint[])
       AND r.{state} = @old_state
       AND {r.outcome} IS NOT DISTINCT FROM @old_outcome
@@ -47,17 +47,16 @@ func (s *Store) Apply(ctx context.Context, changes []cancel.Change) ([]bool, err
 	return pgstore.Apply(ctx, s.db, s.turn, changes, func(ch cancel.Change) (string, pgx.NamedArgs) { return s.apply, changeArgs(ch) })
 }
 
-// EndParent ends a request that may have children, if it is as change.Old says and no child
-// of it is live, atomically with [Store.Submit] and [Store.Admit].
-func (s *Store) EndParent(ctx context.Context, change cancel.Change) (made bool, err error) {
-	return pgstore.EndParent(ctx, s.db, s.turn, change, func(ch cancel.Change) (string, pgx.NamedArgs) { return s.endParent, changeArgs(ch) })
+// EndParent implements [cancel.ParentEnder].
+func (s *Store) EndParent(ctx context.Context, ch cancel.Change) (made bool, err error) {
+	return pgstore.EndParent(ctx, s.db, s.turn, ch, func(ch cancel.Change) (string, pgx.NamedArgs) { return s.endParent, changeArgs(ch) })
 }
 
 func changeArgs(ch cancel.Change) pgx.NamedArgs {
 	return pgx.NamedArgs{
 		"old_state": pgstore.OrNull(ch.Old.State), "old_outcome": pgstore.OrNull(ch.Old.Outcome),
 		"old_checked_in": pgstore.TimeOrNull(ch.Old.CheckedIn), "old_attempt": ch.Old.Attempt,
-		"state": pgstore.OrNull(ch.State), "outcome": pgstore.OrNull(ch.Outcome), "checked_in": pgstore.TimeOrNull(ch.CheckedIn),
+		"state": pgstore.OrNull(ch.State), "outcome": pgstore.OrNull(ch.Outcome), "checked_in": pgstore.TimeOrNull(ch.CheckedIn), "attempt": ch.Attempt,
 		"trigger": pgstore.OrNull(ch.Trigger), "root": ch.Cause.Root, "actor": ch.Cause.Actor, "reason": ch.Cause.Reason, "at": ch.Cause.Time,
 	}
 }

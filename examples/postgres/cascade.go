@@ -208,7 +208,7 @@ func (s *Store) cancel(ctx context.Context, sql string, c cancel.ChildCancel, ar
 				return err
 			}
 			page.More = children == c.Query.Limit
-			ch := cancel.Change{Old: r, State: r.State, Outcome: r.Outcome, CheckedIn: r.CheckedIn}
+			ch := cancel.Change{Old: r, State: r.State, Outcome: r.Outcome, CheckedIn: r.CheckedIn, Attempt: r.Attempt}
 			switch d, decided := decisions[kindAndState{r.Kind, r.State}]; {
 			case r.ID == 0: // the list is empty
 			case made:

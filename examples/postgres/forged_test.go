@@ -2,18 +2,13 @@ package postgres_test
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"example.com/ess/cancel"
-	"example.com/ess/examples/postgres"
 	"example.com/ess/lifecycle"
 )
 
@@ -37,53 +32,31 @@ func forger(t *testing.T, pool *pgxpool.Pool) *pgx.Conn {
 	return conn
 }
 
-// troubles records what a Listener reports.
-type troubles struct {
-	mu   sync.Mutex
-	errs []error
-}
-
-func (r *troubles) report(err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.errs = append(r.errs, err)
-}
-
-func (r *troubles) text() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return fmt.Sprint(errors.Join(r.errs...))
-}
-
 // Whoever may connect to the database may notify. Work ends only if the store says that it
 // is cancelled, and by the cause that is kept there.
 func TestForgedNotification(t *testing.T) {
 	t.Parallel()
-	ctx := t.Context()
 	pool := setup(t)
-	submitRunning(t, pool, 1, 2)
-	store := postgres.New(pool, postgres.DefaultTable())
-	canceller := cancel.New(store, &cancel.Options{Interrupter: &postgres.Notifier{DB: pool}})
-	var workers told
-	listen(t, pool, &workers, time.Hour, func(err error) { t.Error(err) })
-	eventually(t, "listening", func() bool { return listening(t, pool) != 0 })
-
+	h := newHost(t, pool).run(1, 2, 3)
+	h.listen(time.Hour)
 	forge := forger(t, pool)
-	for _, payload := range []string{`[1]`, `[1,2]`, `[2]`} {
+	for _, payload := range []string{`[1]`, `[1, 2]`, `[2, 3]`} {
 		mustExec(t, forge, `SELECT pg_notify('ess_cancel', '`+payload+`')`)
 	}
-	if _, err := canceller.Cancel(ctx, cancel.Order{ID: 2, Actor: "ann", Reason: "wrong ledger"}); err != nil {
-		t.Fatal(err)
+	mustCancel(t, h.loud(), 2)
+	h.waitUntilTold(2)
+	mustCancel(t, h.canceller, 3) // tells nobody, and then the forger does
+	mustExec(t, forge, `SELECT pg_notify('ess_cancel', '[3, 1]')`)
+	h.waitUntilTold(3)
+	for id := lifecycle.ID(2); id <= 3; id++ {
+		if cause, _ := h.told(id); cause.Root != id || cause.Actor != "ann" || cause.Reason != "wrong ledger" {
+			t.Errorf("the work of %d was told the cause %+v", id, cause)
+		}
 	}
-	mustExec(t, forge, `SELECT pg_notify('ess_cancel', '[2, 1]')`)
-	eventually(t, "the work of 2 is told", func() bool { _, n := workers.of(2); return n > 1 })
-	if cause, _ := workers.of(2); cause.Actor != "ann" || cause.Reason != "wrong ledger" {
-		t.Errorf("the work of 2 was told the cause %+v", cause)
-	}
-	if cause, n := workers.of(1); n != 0 {
+	if cause, ok := h.told(1); ok {
 		t.Errorf("the work of 1, which nobody has cancelled, was told the cause %+v", cause)
 	}
-	if r, err := store.Get(ctx, 1); err != nil || r.State != lifecycle.StateRunning {
+	if r, err := h.store.Get(t.Context(), 1); err != nil || r.State != lifecycle.StateRunning {
 		t.Errorf("request 1 is %v, %v, want RUNNING", r.State, err)
 	}
 }
@@ -92,63 +65,32 @@ func TestForgedNotification(t *testing.T) {
 func TestHostileNotifications(t *testing.T) {
 	t.Parallel()
 	pool := setup(t)
-	submitRunning(t, pool, 1, 2)
-	var workers told
-	var seen troubles
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	listener := postgres.Listener{
-		Connect: func(ctx context.Context) (*pgx.Conn, error) {
-			config := pool.Config().ConnConfig.Copy()
-			config.RuntimeParams["application_name"] = "listener"
-			return pgx.ConnectConfig(ctx, config)
-		},
-		Table: postgres.DefaultTable(), Every: time.Hour, Trouble: seen.report,
-	}
-	go func() { ended <- listener.Run(ctx, &workers) }()
-	eventually(t, "listening", func() bool { return listening(t, pool) != 0 })
+	h := newHost(t, pool).run(1, 2)
+	end := h.listen(time.Hour)
 	pid := listening(t, pool)
 
 	const forged = "level=INFO msg=forged"
 	forge := forger(t, pool)
-	hostile := []string{
+	for _, payload := range []string{
 		"", "x\ntime=2026-01-01 " + forged, `{"cause":{"root":1,"actor":"` + forged + `"},"ids":[1]}`, `["` + forged + `"]`, "[1", "null", "{}", `"\u0000"`,
-		strings.Repeat("[", 7999), strings.Repeat("x", 7999), "\x1b[2J" + forged, "[1e400]", "[9223372036854775808]", "[-1]", "[0]", "[1.5]", "[]",
-		"[" + strings.TrimSuffix(strings.Repeat("1,", 3999), ",") + "]",
-	}
-	for _, payload := range hostile {
-		if _, err := forge.Exec(ctx, `SELECT pg_notify('ess_cancel', $1)`, payload); err != nil {
+		strings.Repeat("[", 7999), strings.Repeat("x", 7999), "\x1b[2J" + forged, "[1e400]", "[9223372036854775808]", "[1.5]", "[]",
+		"[-1]", "[0]", "[" + strings.TrimSuffix(strings.Repeat("1,", 3999), ",") + "]", // these could be a Notifier's
+	} {
+		if _, err := forge.Exec(t.Context(), `SELECT pg_notify('ess_cancel', $1)`, payload); err != nil {
 			t.Fatal(err)
 		}
 	}
-	canceller := cancel.New(postgres.New(pool, postgres.DefaultTable()), &cancel.Options{Interrupter: &postgres.Notifier{DB: pool}})
-	if _, err := canceller.Cancel(ctx, cancel.Order{ID: 2}); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "told after all that", func() bool { _, n := workers.of(2); return n > 0 })
+	mustCancel(t, h.loud(), 2)
+	h.waitUntilTold(2)
 	if now := listening(t, pool); now != pid {
 		t.Errorf("the connection broke: %d became %d", pid, now)
 	}
-	if _, n := workers.of(1); n != 0 {
+	if _, ok := h.told(1); ok {
 		t.Error("the work of 1 was told")
 	}
-	stop()
-	<-ended
-	if text := seen.text(); strings.Contains(text, "forged") || strings.Contains(text, "\n") || len(text) > 200 || !strings.Contains(text, "13 notifications") {
-		t.Errorf("reported: %q", text)
+	end()
+	const want = "postgres: 15 notifications on the channel were not those of a Notifier"
+	if text := h.reported(); text != want {
+		t.Errorf("reported %q, want %q", text, want)
 	}
-}
-
-// An error of the Listener says what it was about.
-func TestListenerSaysWhere(t *testing.T) {
-	t.Parallel()
-	pool := setup(t)
-	var seen troubles
-	listen(t, pool, &told{}, time.Hour, seen.report)
-	eventually(t, "listening", func() bool { return listening(t, pool) != 0 })
-	cutOff(t, pool)
-	config := pool.Config().ConnConfig
-	eventually(t, "it is reported", func() bool {
-		return strings.Contains(seen.text(), `listening on "ess_cancel" in database "`+config.Database+`"`)
-	})
 }

@@ -41,18 +41,9 @@ WHERE r.{state} = {CANCELLING} AND r.{id} > @after::bigint
 ORDER BY r.{id}
 LIMIT (SELECT @limit::bigint)`
 
-const listTheseEndSQL = `) a ON true
-WHERE r.{state} = {CANCELLING} AND r.{id} = ANY ((SELECT @ids::bigint[])::bigint[])
-ORDER BY r.{id}`
-
 // ListCancelling implements [cancel.CancellingLister].
 func (s *Store) ListCancelling(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.CancellingRequest, error) {
 	return pgstore.Select(ctx, s.db, s.listCancelling, pgx.NamedArgs{"after": after, "limit": limit}, limit, readCause)
-}
-
-// cancelling returns those of some requests that are CANCELLING.
-func (s *Store) cancelling(ctx context.Context, ids []lifecycle.ID) ([]cancel.CancellingRequest, error) {
-	return pgstore.Select(ctx, s.db, s.listThese, pgx.NamedArgs{"ids": pgstore.Ints(ids)}, 0, readCause)
 }
 
 // Cause implements [cancel.CauseReader]. Without an audit trail it declines.

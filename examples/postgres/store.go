@@ -26,11 +26,12 @@ type Store struct {
 	sql     func(string) string // see Table.statement
 	turn    pgstore.Turnstile
 
-	get, submit, admit, apply, endParent, endPage, cancelPage, cancelThese, listCancelling, listThese, cause string
+	get, submit, admit, apply, endParent, endPage, cancelPage, cancelThese, listCancelling, cause string
 }
 
 var (
 	_ cancel.ChildCanceller   = (*Store)(nil)
+	_ cancel.ParentEnder      = (*Store)(nil)
 	_ cancel.CancellingLister = (*Store)(nil)
 	_ cancel.CauseReader      = (*Store)(nil)
 )
@@ -61,7 +62,6 @@ func New(db DB, table Table) *Store {
 		cancelPage:     sql(page + cancelSQL + audit + cancelEndSQL),
 		cancelThese:    sql(theseSQL + cancelSQL + audit + cancelEndSQL),
 		listCancelling: sql(withCauseSQL + cause + listEndSQL),
-		listThese:      sql(withCauseSQL + cause + listTheseEndSQL),
 		cause:          sql(withCauseSQL + cause + causeEndSQL),
 	}
 }
