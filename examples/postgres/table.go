@@ -77,7 +77,7 @@ func (t Table) statement() func(string) string {
 const outcomeSQL = `(CASE WHEN r.{state} = 'CANCELLING' THEN r.{outcome} END)`
 
 // row is the request r in a statement.
-var row = pgstore.Columns{Kind: "r.{kind}", State: "r.{state}", Outcome: outcomeSQL}
+var row = pgstore.Row{Kind: "r.{kind}", State: "r.{state}", Outcome: outcomeSQL, Live: pgstore.Live("r.{state}")}
 
 var turn = pgstore.NewTurnstile("{requests}", "{id}")
 
@@ -85,8 +85,8 @@ var turn = pgstore.NewTurnstile("{requests}", "{id}")
 var rules = strings.NewReplacer(
 	"{r.outcome}", outcomeSQL,
 	"{r.checked_in}", "(CASE WHEN isfinite(r.{checked_in}) THEN r.{checked_in} END)",
-	"{r.live}", row.Live(),
-	"{c.live}", pgstore.Columns{State: "c.{state}"}.Live(),
+	"{r.live}", row.Live,
+	"{c.live}", pgstore.Live("c.{state}"),
 	"{CANCELLING}", pgstore.Literal(lifecycle.StateCancelling),
 	"{CANCELLED}", pgstore.Literal(lifecycle.StateCancelled),
 	"{cancel}", pgstore.Literal(lifecycle.TriggerCancel),

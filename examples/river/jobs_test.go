@@ -444,52 +444,58 @@ func TestStopIsNoCancel(t *testing.T) {
 	}
 }
 
-// A container ends as SUCCEEDED when nothing of it is live, and not before.
-func TestCompleteContainer(t *testing.T) {
+// A container is completed, which admits no more children, and succeeds after the last one. It
+// fails in one step, after the last one too; a child that is being inserted is waited for.
+func TestEndContainer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
-	complete := func(id lifecycle.ID, want bool) {
-		t.Helper()
-		if got, err := w.jobs.Complete(t.Context(), id); err != nil || got != want {
-			t.Errorf("Complete = %v, %v, want %v", got, err, want)
-		}
-	}
-	root := w.parent(0)
-	id := w.insert(root, "end", nil)
-	complete(root, false)
-	complete(id, false) // no container
-	w.start()
-	w.waitFor(id, lifecycle.StateSucceeded)
-
-	// A child that is being inserted is waited for.
-	done := make(chan bool, 1)
-	err := pgx.BeginFunc(t.Context(), w.pool, func(tx pgx.Tx) error {
-		opts, err := w.jobs.Admit(t.Context(), tx, root, &river.InsertOpts{ScheduledAt: time.Now().Add(time.Hour)})
-		if err != nil {
+	for _, triggers := range [][]lifecycle.Trigger{{lifecycle.TriggerComplete, lifecycle.TriggerSucceed}, {lifecycle.TriggerFail}} {
+		root := w.parent(0)
+		transition := func(trigger lifecycle.Trigger) error {
+			_, err := w.jobs.Transition(context.Background(), cancel.Order{ID: root}, trigger)
 			return err
 		}
-		go func() {
-			ok, err := w.jobs.Complete(context.Background(), root)
-			done <- ok || err != nil
-		}()
-		time.Sleep(100 * time.Millisecond)
-		_, err = w.client.InsertTx(t.Context(), tx, task{"end"}, opts)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if <-done {
-		t.Error("the parent has ended before its child")
-	}
-	page, err := w.jobs.Children(t.Context(), cancel.ChildQuery{Parents: []lifecycle.ID{root}, States: lifecycle.Live, Limit: 2})
-	if err != nil || len(page) != 1 {
-		t.Fatal(page, err)
-	}
-	w.cancel(page[0].ID)
-	complete(root, true)
-	complete(root, false)
-	if got := w.row(root); w.state(root) != lifecycle.StateSucceeded || got.State != rivertype.JobStateCompleted {
-		t.Errorf("the parent is %v, %v in River", w.state(root), got.State)
+		done := make(chan error, 1)
+		var child lifecycle.ID
+		err := pgx.BeginFunc(t.Context(), w.pool, func(tx pgx.Tx) error {
+			opts, err := w.jobs.Admit(t.Context(), tx, root, &river.InsertOpts{ScheduledAt: time.Now().Add(time.Hour)})
+			if err != nil {
+				return err
+			}
+			go func() {
+				var err error
+				for _, trigger := range triggers {
+					err = transition(trigger)
+				}
+				done <- err
+			}()
+			until(t, "it waits", func() (waits bool) {
+				err := w.pool.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`).Scan(&waits)
+				return err == nil && waits
+			})
+			inserted, err := w.client.InsertTx(t.Context(), tx, task{"end"}, opts)
+			if err == nil {
+				child = lifecycle.ID(inserted.Job.ID)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := triggers[len(triggers)-1]
+		if err := <-done; !errors.Is(err, cancel.ErrLiveChild) {
+			t.Errorf("%v above a child that is being inserted: %v", last, err)
+		}
+		if err := transition(last); !errors.Is(err, cancel.ErrLiveChild) {
+			t.Errorf("%v above a live child: %v", last, err)
+		}
+		w.cancel(child)
+		if err := transition(last); err != nil {
+			t.Error(err)
+		}
+		want := map[lifecycle.Trigger]lifecycle.State{lifecycle.TriggerSucceed: lifecycle.StateSucceeded, lifecycle.TriggerFail: lifecycle.StateError}[last]
+		if got := w.row(root); w.state(root) != want || got.FinalizedAt == nil {
+			t.Errorf("the parent is %v, %v in River", w.state(root), got.State)
+		}
 	}
 }

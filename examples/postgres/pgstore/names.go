@@ -37,37 +37,33 @@ func Parents(yield func(lifecycle.Kind) bool) {
 	}
 }
 
-// A Columns has three columns of a request, or expressions in their place. The outcome
-// has to be NULL in a state other than CANCELLING.
-type Columns struct{ Kind, State, Outcome string }
-
-// Live returns the condition that a row is live, or may be: it is in no state that is
-// known to be terminal. The predicate of a partial index has to be the same.
-func (c Columns) Live() string {
-	return fmt.Sprintf("(%s IS NULL OR %[1]s NOT IN (%s))", c.State, States(lifecycle.Terminal))
+// Live returns the condition that a row is live, or may be: its state, which the column
+// has, is none that is known to be terminal. The predicate of a partial index has to be the
+// same.
+func Live(state string) string {
+	return fmt.Sprintf("(%s IS NULL OR %[1]s NOT IN (%s))", state, States(lifecycle.Terminal))
 }
 
-// In returns the condition that a row is in one of the states, or cannot be read. What is
+// A Row has three columns of a request, or expressions in their place, and the condition
+// that it is live. The outcome has to be NULL in a state other than CANCELLING.
+type Row struct{ Kind, State, Outcome, Live string }
+
+// In returns the condition that the row is in one of the states, or cannot be read. What is
 // known to be terminal is not live, though its kind may be unknown.
-func (c Columns) In(states lifecycle.StateSet) string {
+func (r Row) In(states lifecycle.StateSet) string {
 	const all = lifecycle.Live | lifecycle.Terminal
-	live := states&lifecycle.Terminal == 0
+	unreadable := fmt.Sprintf("%s IS NULL OR %s IS NULL OR %[2]s NOT IN (%s) OR %s NOT IN (%s)",
+		r.State, r.Kind, Literals(lifecycle.Kinds()), r.Outcome, States(lifecycle.Outcomes))
 	switch {
 	case states == all:
 		return "true"
 	case states == lifecycle.Live:
-		return c.Live()
-	case live:
-		return fmt.Sprintf("(%s AND (%s NOT IN (%s) OR %s))", c.Live(), c.State, States(lifecycle.Live&^states), c.unreadable())
+		return r.Live
+	case states&lifecycle.Terminal == 0:
+		return fmt.Sprintf("(%s AND (%s NOT IN (%s) OR %s))", r.Live, r.State, States(lifecycle.Live&^states), unreadable)
 	default:
-		return fmt.Sprintf("(%s NOT IN (%s) OR %s)", c.State, States(all&^states), c.unreadable())
+		return fmt.Sprintf("(%s NOT IN (%s) OR %s)", r.State, States(all&^states), unreadable)
 	}
-}
-
-// unreadable returns the condition that a row cannot be read, whatever its state says.
-func (c Columns) unreadable() string {
-	return fmt.Sprintf("%s IS NULL OR %s IS NULL OR %[2]s NOT IN (%s) OR %s NOT IN (%s)",
-		c.State, c.Kind, Literals(lifecycle.Kinds()), c.Outcome, States(lifecycle.Outcomes))
 }
 
 // OrNull returns the name of a state or trigger, or NULL for 0.
