@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"example.com/ess/cancel"
+	"example.com/ess/examples/postgres/pgstore"
 	"example.com/ess/lifecycle"
 )
 
@@ -29,9 +30,11 @@ const maxPayload = 7999
 // Interrupt notifies all listeners, in one statement. Who cancelled and why they read
 // from the store.
 func (n *Notifier) Interrupt(ctx context.Context, ids []lifecycle.ID, _ cancel.Cause) error {
-	// PostgreSQL joins equal notifications of one transaction. These differ.
-	_, err := n.DB.Exec(ctx, `SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload`, channel(n.Channel), payloads(ids))
-	return err
+	return pgstore.Retry(ctx, n.DB, func() error {
+		// PostgreSQL joins equal notifications of one transaction. These differ.
+		_, err := n.DB.Exec(ctx, `SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload`, channel(n.Channel), payloads(ids))
+		return err
+	})
 }
 
 func channel(name string) string {

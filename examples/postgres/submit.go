@@ -61,7 +61,9 @@ func (s *Store) Admit(ctx context.Context, parent lifecycle.ID) error {
 		return errors.New("postgres: Admit outside of a transaction")
 	}
 	var id lifecycle.ID
-	err := s.db.QueryRow(ctx, s.admit, pgx.NamedArgs{"parent": parent}).Scan(&id)
+	err := pgstore.Retry(ctx, s.db, func() error {
+		return s.db.QueryRow(ctx, s.admit, pgx.NamedArgs{"parent": parent}).Scan(&id)
+	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return s.refused(ctx, parent)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -145,6 +146,36 @@ func (c *unreadable) cancel(ctx context.Context, all bool) {
 
 func (c *unreadable) raw() string {
 	return queryOne[string](c, c.pool, `SELECT loose::text FROM loose WHERE id = 3`)
+}
+
+// The README's statement finds them.
+func TestFindUnreadableRows(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	pool := setup(t)
+	for _, file := range []string{"testdata/jobs.sql", "testdata/adopt.sql"} {
+		runFile(ctx, pool, file)
+	}
+	mustExec(t, pool, `ALTER TABLE jobs ALTER status DROP NOT NULL, ALTER job_type DROP NOT NULL;
+INSERT INTO jobs VALUES (1, NULL, 'CHILD', 'READY', '', 'SUCCEEDED'), (2, NULL, 'CHILD', 'CANCELLING', '', 'SUCCEEDED'), (3, NULL, 'CHILD', 'READY', '', 'PARTIAL'),
+(11, NULL, 'CHILD', 'CANCELLING', '', 'PARTIAL'), (12, NULL, 'JOB', 'READY', '', NULL), (13, NULL, NULL, 'READY', '', NULL), (14, NULL, 'CHILD', 'FROZEN', '', NULL), (15, NULL, 'CHILD', NULL, '', NULL)`)
+	sql, err := os.ReadFile("testdata/unreadable.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := queryOne[string](t, pool, `SELECT string_agg(job_id::text, ' ' ORDER BY job_id) FROM (`+strings.TrimSuffix(string(sql), ";\n")+`) AS found`)
+	store := postgres.New(pool, postgres.Table{
+		Name: pgx.Identifier{"jobs"}, ID: "job_id", Parent: "parent_id", Kind: "job_type", State: "status", Outcome: "cancel_outcome", CheckedIn: "cancel_checked_in",
+	})
+	var want []string
+	for _, id := range []lifecycle.ID{1, 2, 3, 11, 12, 13, 14, 15} {
+		if r, err := store.Get(ctx, id); err != nil || r.State == 0 {
+			want = append(want, fmt.Sprint(id))
+		}
+	}
+	if want := strings.Join(want, " "); found != want || want != "11 12 13 14 15" {
+		t.Errorf("found %s, want %s", found, want)
+	}
 }
 
 // What has ended counts as ended, though its kind be unknown: a parent does not wait for it.

@@ -12,6 +12,7 @@ import (
 	"github.com/riverqueue/river/rivertype"
 
 	"example.com/ess/cancel"
+	essriver "example.com/ess/examples/river"
 	"example.com/ess/lifecycle"
 )
 
@@ -28,6 +29,31 @@ func (l *listener) Work(ctx context.Context, job *rivertype.JobRow, doInner func
 		}
 	})()
 	return doInner(ctx)
+}
+
+// forger returns a function that notifies River's clients of a cancel, as a role that may do
+// nothing but connect.
+func (w *world) forger() func(lifecycle.ID) {
+	w.Helper()
+	config := w.pool.Config().ConnConfig.Copy()
+	config.User = config.Database + "_forger"
+	if _, err := w.pool.Exec(context.Background(), `CREATE ROLE `+config.User+` LOGIN`); err != nil {
+		w.Fatal(err)
+	}
+	conn, err := pgx.ConnectConfig(context.Background(), config)
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.Cleanup(func() { conn.Close(context.Background()) })
+	if _, err := conn.Exec(context.Background(), `SELECT FROM river_job`); err == nil {
+		w.Fatal("the forger may read the table")
+	}
+	return func(id lifecycle.ID) {
+		payload := fmt.Sprintf(`{"action": "cancel", "job_id": %d, "queue": "default"}`, id)
+		if _, err := conn.Exec(context.Background(), `SELECT pg_notify('public.river_control', $1)`, payload); err != nil {
+			w.Fatal(err)
+		}
+	}
 }
 
 // Whoever may connect to the database may send the notification by which River cancels a job. With
@@ -60,30 +86,14 @@ func TestForgedNotification(t *testing.T) {
 	}
 	w.cancel(cancelled) // and nobody is told
 
-	config := w.pool.Config().ConnConfig.Copy()
-	role := config.Database + "_forger"
-	if _, err := w.pool.Exec(t.Context(), `CREATE ROLE `+role+` LOGIN`); err != nil {
-		t.Fatal(err)
-	}
-	config.User = role
-	forger, err := pgx.ConnectConfig(t.Context(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer forger.Close(context.Background())
-	if _, err := forger.Exec(t.Context(), `SELECT FROM river_job`); err == nil {
-		t.Fatal("the forger may read the table")
-	}
+	forger := w.forger()
 	told := map[lifecycle.ID]bool{}
 	until(t, "River ends the contexts", func() bool {
 		for _, id := range []lifecycle.ID{succeeds, fails, cancelled} {
 			if told[id] {
 				continue
 			}
-			payload := fmt.Sprintf(`{"action": "cancel", "job_id": %d, "queue": "default"}`, id)
-			if _, err := forger.Exec(t.Context(), `SELECT pg_notify('public.river_control', $1)`, payload); err != nil {
-				t.Fatal(err)
-			}
+			forger(id)
 		}
 		select {
 		case id := <-l.heard:
@@ -108,4 +118,33 @@ func TestForgedNotification(t *testing.T) {
 	if got := w.row(fails); len(got.Errors) != 1 || got.Attempt != 1 {
 		t.Errorf("the job that failed: attempt %d, %d errors", got.Attempt, len(got.Errors))
 	}
+}
+
+// After a forged notification River has nothing more to tell the worker. Run tells it of a cancel.
+func TestCancelAfterForgedNotification(t *testing.T) {
+	t.Parallel()
+	l := &listener{heard: make(chan lifecycle.ID, 10)}
+	w := newWorld(t, &essriver.Options{Every: 50 * time.Millisecond}, func(c *river.Config) { c.Middleware = append([]rivertype.Middleware{l}, c.Middleware...) })
+	w.worker.do["wait"] = func(ctx context.Context, _ *river.Job[task]) error {
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
+	id := w.insert(0, "wait", nil)
+	w.start()
+	w.waitForWork(id)
+	forge := w.forger()
+	until(t, "River ends the context", func() bool {
+		forge(id)
+		select {
+		case <-l.heard:
+			return true
+		case <-time.After(50 * time.Millisecond):
+			return false
+		}
+	})
+	if got := w.state(id); got != lifecycle.StateRunning {
+		t.Errorf("the job is %v, want RUNNING", got)
+	}
+	w.cancel(id)
+	w.waitFor(id, lifecycle.StateCancelled)
 }

@@ -12,7 +12,6 @@ import (
 
 	"example.com/ess/cancel"
 	esserrors "example.com/ess/errors"
-	"example.com/ess/lifecycle"
 )
 
 // However many insert children of one parent, and however long each holds his transaction, a
@@ -81,42 +80,5 @@ func TestInsertersDoNotStarveCancel(t *testing.T) {
 		if ratio > most {
 			t.Errorf("with %d inserters a cancel takes %.1f times as long as one of their transactions, want at most %.0f", inserters, ratio, most)
 		}
-	}
-}
-
-// An attempt that has been superseded changes nothing: River counts them.
-func TestSupersededAttempt(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, nil)
-	id := w.insert(0, "end", nil)
-	start := func() lifecycle.Request {
-		t.Helper()
-		if _, err := w.pool.Exec(t.Context(), `UPDATE river_job SET state = 'running', attempt = attempt + 1 WHERE id = $1`, id); err != nil {
-			t.Fatal(err)
-		}
-		r, err := w.jobs.Get(t.Context(), id)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return r
-	}
-	first := start()
-	second := start() // River's rescuer has been at it
-	if first.Attempt != 1 || second.Attempt != 2 {
-		t.Fatalf("attempts %d and %d", first.Attempt, second.Attempt)
-	}
-	late := cancel.Change{Old: first, Trigger: lifecycle.TriggerFail, State: lifecycle.StateError, Attempt: first.Attempt}
-	if made, err := w.jobs.Apply(t.Context(), []cancel.Change{late}); err != nil || made[0] {
-		t.Errorf("a change by the first attempt was made: %v, %v", made, err)
-	}
-	w.cancel(id)
-	if _, err := w.jobs.Acknowledge(t.Context(), cancel.Order{ID: id, Attempt: 1}, lifecycle.StateCancelled); !errors.Is(err, cancel.ErrSuperseded) {
-		t.Errorf("the first attempt has answered: %v", err)
-	}
-	if _, err := w.jobs.Acknowledge(t.Context(), cancel.Order{ID: id, Attempt: 2}, lifecycle.StateSucceeded); err != nil {
-		t.Error(err)
-	}
-	if got := w.row(id); got.Attempt != 2 || w.state(id) != lifecycle.StateSucceeded {
-		t.Errorf("the job is %v, attempt %d", w.state(id), got.Attempt)
 	}
 }
