@@ -2,16 +2,14 @@ package postgres
 
 import (
 	"context"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"example.com/ess/cancel"
+	"example.com/ess/examples/postgres/pgstore"
 )
 
-// applySQL changes requests that are all in the same state to another. The changes
-// of a batch differ in little but their ids, and to find rows by a list of ids is
-// faster than to join them with a list of changes.
+// applySQL changes requests that are all in the same state to another.
 //
 // Of two transactions that write the same row, the second waits for the first and
 // then looks at the row again: if it is not in the old state any more it is left
@@ -19,16 +17,23 @@ import (
 const applySQL = `
 WITH made AS (
     UPDATE {requests} r
-    SET {state} = @state, {outcome} = @outcome, {checked_in} = @checked_in
+    SET {state} = @state, {outcome} = @outcome, {checked_in} = @checked_in{set_attempt}
     WHERE r.{id} = ANY ((SELECT @ids::bigint[])::bigint[])
       AND r.{state} = @old_state
-      AND r.{outcome} IS NOT DISTINCT FROM @old_outcome
-      AND r.{checked_in} IS NOT DISTINCT FROM @old_checked_in
+      AND {r.outcome} IS NOT DISTINCT FROM @old_outcome
+      AND {r.checked_in} IS NOT DISTINCT FROM @old_checked_in
+      AND {r.attempt} = @old_attempt`
+
+// childlessSQL comes behind it if the request must not have a live child.
+const childlessSQL = `
+      AND NOT EXISTS (SELECT FROM {requests} c WHERE c.{parent} = r.{id} AND {c.live})`
+
+const madeSQL = `
     RETURNING r.{id} AS id
 )`
 
-// applyAuditSQL comes behind it and keeps the cause. Either all is stored or nothing.
-const applyAuditSQL = `, audited AS (
+// keepSQL keeps the cause. Either all is stored or nothing.
+const keepSQL = `, audited AS (
     INSERT INTO {audit} (request, root, actor, reason, trigger, from_state, to_state, outcome, at)
     SELECT made.id, @root, @actor, @reason, @trigger, @old_state, @state, @outcome, @at
     FROM made
@@ -37,82 +42,21 @@ const applyAuditSQL = `, audited AS (
 const applyEndSQL = `
 SELECT array_agg(id) FROM made`
 
-// Apply implements [cancel.Repository]. It sends one statement for each sort of
-// change in the batch, mostly one or two, in one round trip and one transaction.
+// Apply implements [cancel.Repository].
 func (s *Store) Apply(ctx context.Context, changes []cancel.Change) ([]bool, error) {
-	index := make(map[int64]int, len(changes))
-	for i, ch := range changes {
-		index[int64(ch.Old.ID)] = i
-	}
-	sorts := sortOut(changes)
-	var made []bool
-	err := s.again(ctx, func() error {
-		made = make([]bool, len(changes))
-		var batch pgx.Batch
-		for _, sort := range sorts {
-			batch.Queue(s.apply, sort.args()).QueryRow(func(row pgx.Row) error {
-				var ids []int64
-				err := row.Scan(&ids)
-				for _, id := range ids {
-					made[index[id]] = true
-				}
-				return err
-			})
-		}
-		return s.db.SendBatch(ctx, &batch).Close()
-	})
-	return made, err
+	return pgstore.Apply(ctx, s.db, s.turn, changes, func(ch cancel.Change) (string, pgx.NamedArgs) { return s.apply, changeArgs(ch) })
 }
 
-// A sort of change is what many changes have in common.
-type sort struct {
-	cancel.Change // without what identifies the request
-	ids           []int64
+// EndParent implements [cancel.ParentEnder].
+func (s *Store) EndParent(ctx context.Context, ch cancel.Change) (made bool, err error) {
+	return pgstore.EndParent(ctx, s.db, s.turn, ch, func(ch cancel.Change) (string, pgx.NamedArgs) { return s.endParent, changeArgs(ch) })
 }
 
-func sortOut(changes []cancel.Change) []*sort {
-	var sorts []*sort
-	known := map[cancel.Change]*sort{}
-	var last *sort // mostly of the next one, too
-	for _, ch := range changes {
-		id := int64(ch.Old.ID)
-		ch.Old.ID, ch.Old.Parent, ch.Old.Kind, ch.Old.Version = 0, 0, 0, ""
-		if last == nil || last.Change != ch {
-			if last = known[ch]; last == nil {
-				last = &sort{Change: ch}
-				known[ch] = last
-				sorts = append(sorts, last)
-			}
-		}
-		last.ids = append(last.ids, id)
-	}
-	return sorts
-}
-
-func (s *sort) args() pgx.NamedArgs {
+func changeArgs(ch cancel.Change) pgx.NamedArgs {
 	return pgx.NamedArgs{
-		"ids":       s.ids,
-		"old_state": orNull(s.Old.State), "old_outcome": orNull(s.Old.Outcome), "old_checked_in": timeOrNull(s.Old.CheckedIn),
-		"state": orNull(s.State), "outcome": orNull(s.Outcome), "checked_in": timeOrNull(s.CheckedIn),
-		"trigger": orNull(s.Trigger), "root": s.Cause.Root, "actor": s.Cause.Actor, "reason": s.Cause.Reason, "at": s.Cause.Time,
+		"old_state": pgstore.OrNull(ch.Old.State), "old_outcome": pgstore.OrNull(ch.Old.Outcome),
+		"old_checked_in": pgstore.TimeOrNull(ch.Old.CheckedIn), "old_attempt": ch.Old.Attempt,
+		"state": pgstore.OrNull(ch.State), "outcome": pgstore.OrNull(ch.Outcome), "checked_in": pgstore.TimeOrNull(ch.CheckedIn), "attempt": ch.Attempt,
+		"trigger": pgstore.OrNull(ch.Trigger), "root": ch.Cause.Root, "actor": ch.Cause.Actor, "reason": ch.Cause.Reason, "at": ch.Cause.Time,
 	}
-}
-
-// orNull returns the name of a state or trigger, or NULL for 0.
-func orNull[N interface {
-	comparable
-	String() string
-}](n N) *string {
-	var zero N
-	if n == zero {
-		return nil
-	}
-	return new(n.String())
-}
-
-func timeOrNull(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return &t
 }

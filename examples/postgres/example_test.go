@@ -191,30 +191,34 @@ func ExampleListener() {
 		log.Fatal(err)
 	}
 	store := postgres.New(pool, postgres.DefaultTable())
-	if err := store.Submit(ctx, lifecycle.Request{ID: 1, Kind: lifecycle.KindSingleton, State: lifecycle.StateRunning}); err != nil {
+	if err := store.Submit(ctx, lifecycle.Request{ID: 1, Kind: lifecycle.KindSingleton, State: lifecycle.StateReady}); err != nil {
 		log.Fatal(err)
 	}
+
+	canceller := cancel.New(store, &cancel.Options{Interrupter: &postgres.Notifier{DB: pool}})
 
 	// The process that runs the work.
 	var workers cancel.Workers
 	listener := postgres.Listener{
 		Connect: func(ctx context.Context) (*pgx.Conn, error) { return pgx.Connect(ctx, url) },
-		Table:   postgres.DefaultTable(),
 		Every:   10 * time.Second,
 		Trouble: func(err error) { log.Print(err) },
 	}
 	go func() {
-		_ = listener.Run(ctx, &workers) // returns when ctx is done
+		_ = listener.Run(ctx, &workers, canceller) // returns when ctx is done
 	}()
 
-	canceller := cancel.New(store, &cancel.Options{Interrupter: &postgres.Notifier{DB: pool}})
+	request, err := canceller.Transition(ctx, cancel.Order{ID: 1}, lifecycle.TriggerStart)
+	if err != nil {
+		log.Fatal(err) // it is being cancelled, or somebody else has started it
+	}
 	started, ended := make(chan bool), make(chan error)
 	go func() {
-		ended <- workers.Run(ctx, canceller, 1, func(ctx context.Context) error {
+		ended <- workers.Run(ctx, canceller, request, func(ctx context.Context) error {
 			close(started)
 			<-ctx.Done() // the work
 			return context.Cause(ctx)
-		})
+		}, nil)
 	}()
 	<-started
 

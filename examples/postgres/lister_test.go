@@ -13,9 +13,11 @@ func TestCauseIsNotTheSchedulers(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	pool := setup(t)
-	submitRunning(t, pool, 1)
-	mustExec(t, pool, `INSERT INTO ess_audit (request, actor, reason, trigger, from_state, to_state, at) VALUES (1, 'scheduler', 'its turn', 'start', 'READY', 'RUNNING', now())`)
 	store := postgres.New(pool, postgres.DefaultTable())
+	if err := store.Submit(ctx, lifecycle.Request{ID: 1, Kind: lifecycle.KindSingleton, State: lifecycle.StateRunning}); err != nil {
+		t.Fatal(err)
+	}
+	mustExec(t, pool, `INSERT INTO ess_audit (request, actor, reason, trigger, from_state, to_state, at) VALUES (1, 'scheduler', 'its turn', 'start', 'READY', 'RUNNING', now())`)
 	if cause, err := store.Cause(ctx, 1); err != nil || cause != (cancel.Cause{}) {
 		t.Errorf("Cause before the cancel = %+v, %v, want none", cause, err)
 	}

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 
 	"github.com/jackc/pgx/v5"
+
+	"example.com/ess/examples/postgres/pgstore"
 )
 
 //go:embed migrations/*.sql
@@ -33,30 +35,37 @@ func Migrate(ctx context.Context, db interface {
 		return err
 	}
 	return pgx.BeginFunc(ctx, db, func(tx pgx.Tx) error {
-		// The first process in migrates, the others wait and find it done. The number
-		// is the name of the lock, and means nothing.
-		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(7310395)`); err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, `CREATE TABLE IF NOT EXISTS ess_migrations (name text PRIMARY KEY, at timestamptz NOT NULL DEFAULT now())`); err != nil {
-			return err
-		}
-		for _, name := range names {
-			text, err := fs.ReadFile(Migrations(), name)
-			if err != nil {
-				return err
-			}
-			tag, err := tx.Exec(ctx, `INSERT INTO ess_migrations (name) VALUES ($1) ON CONFLICT DO NOTHING`, name)
-			switch {
-			case err != nil:
-				return err
-			case tag.RowsAffected() == 0:
-				continue // it has been run
-			}
-			if _, err := tx.Exec(ctx, string(text)); err != nil {
-				return fmt.Errorf("postgres: migration %s: %w", name, err)
-			}
+		if err := migrate(ctx, tx, names); err != nil {
+			return fmt.Errorf("postgres: migrating %s: %w", pgstore.Place(tx.Conn()), err)
 		}
 		return nil
 	})
+}
+
+func migrate(ctx context.Context, tx pgx.Tx, names []string) error {
+	// The first process in migrates, the others wait and find it done. The number
+	// is the name of the lock, and means nothing.
+	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(7310395)`); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `CREATE TABLE IF NOT EXISTS ess_migrations (name text PRIMARY KEY, at timestamptz NOT NULL DEFAULT now())`); err != nil {
+		return err
+	}
+	for _, name := range names {
+		text, err := fs.ReadFile(Migrations(), name)
+		if err != nil {
+			return err
+		}
+		tag, err := tx.Exec(ctx, `INSERT INTO ess_migrations (name) VALUES ($1) ON CONFLICT DO NOTHING`, name)
+		switch {
+		case err != nil:
+			return err
+		case tag.RowsAffected() == 0:
+			continue // it has been run
+		}
+		if _, err := tx.Exec(ctx, string(text)); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
 }

@@ -1,16 +1,17 @@
 package postgres_test
 
 import (
-	"errors"
+	"fmt"
 	"io/fs"
+	"iter"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
-	"example.com/ess/cancel"
-	esserrors "example.com/ess/errors"
+	"github.com/jackc/pgx/v5"
+
 	"example.com/ess/examples/postgres"
 	"example.com/ess/lifecycle"
 )
@@ -34,58 +35,55 @@ func TestMigrateTogether(t *testing.T) {
 }
 
 // The names in the migrations are those of package lifecycle.
-func TestMigrationsKnowTheStates(t *testing.T) {
+func TestMigrationsKnowTheNames(t *testing.T) {
 	t.Parallel()
 	text, err := fs.ReadFile(postgres.Migrations(), "001_requests.sql")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, list, _ := strings.Cut(string(text), "NOT IN (")
-	list, _, _ = strings.Cut(list, ")")
-	got := regexp.MustCompile(`[A-Z_]+`).FindAllString(list, -1)
-	var want []string
-	for s := range lifecycle.Terminal.All() {
-		want = append(want, s.String())
-	}
-	slices.Sort(got)
-	slices.Sort(want)
-	if !slices.Equal(got, want) {
-		t.Errorf("the index of live requests is of those not in %v, want %v", got, want)
+	for before, want := range map[string]string{
+		"kind IN (":      names(lifecycle.Kinds()),
+		"state IN (":     names(lifecycle.States()),
+		"outcome IN (":   names(lifecycle.Outcomes.All()),
+		"state NOT IN (": names(lifecycle.Terminal.All()),
+	} {
+		_, list, _ := strings.Cut(string(text), before)
+		list, _, _ = strings.Cut(list, ")")
+		got := regexp.MustCompile(`[A-Z_]+`).FindAllString(list, -1)
+		slices.Sort(got)
+		if got := strings.Join(got, " "); got != want {
+			t.Errorf("%s%s), want %s", before, got, want)
+		}
 	}
 }
 
-// A request of a kind or in a state that is unknown is found out, and keeps neither
-// its page from being read nor its siblings from being cancelled.
-func TestUnknownNames(t *testing.T) {
+// names returns names in their order as texts.
+func names[N fmt.Stringer](all iter.Seq[N]) string {
+	var names []string
+	for name := range all {
+		names = append(names, name.String())
+	}
+	slices.Sort(names)
+	return strings.Join(names, " ")
+}
+
+// An error says which database could not be migrated, and keeps the password to itself.
+func TestMigrateSaysWhere(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	pool := setup(t)
-	for _, table := range tables() {
-		mustExec(t, pool, `TRUNCATE ess_requests`)
-		mustExec(t, pool, `INSERT INTO ess_requests (id, parent, kind, state, outcome) VALUES
-(1, NULL, 'PARENT', 'RUNNING', NULL), (2, 1, 'CHILD', 'READY', NULL), (3, 1, 'JOB', 'READY', NULL), (4, 1, 'CHILD', 'WAIT', NULL), (5, 1, 'CHILD', 'lost', NULL),
-(6, NULL, 'SINGLETON', 'CANCELLING', 'MAYBE')`)
-		store := postgres.New(pool, table)
-		for _, id := range []lifecycle.ID{3, 5, 6} {
-			r, err := store.Get(ctx, id)
-			if err != nil || r.Validate() == nil {
-				t.Errorf("Get(%d) = %+v, %v, want a request that Validate rejects", id, r, err)
-			}
-		}
-		checkSiblingsOfBroken(t, store)
+	config := newDatabase(t, serverURL)
+	admin := newPool(t, config.Copy())
+	role := config.ConnConfig.Database + "_guest"
+	mustExec(t, admin, `CREATE ROLE `+role+` LOGIN PASSWORD 'hunter2'; REVOKE CREATE ON SCHEMA public FROM PUBLIC`)
+	t.Cleanup(func() { mustExec(t, admin, `DROP ROLE `+role) })
+	config.ConnConfig.User, config.ConnConfig.Password = role, "hunter2"
+	guest, err := pgx.ConnectConfig(ctx, config.ConnConfig)
+	if err != nil {
+		t.Fatal(err)
 	}
-}
-
-func checkSiblingsOfBroken(t *testing.T, store *postgres.Store) {
-	t.Helper()
-	ctx := t.Context()
-	res, err := cancel.New(store, nil).Cancel(ctx, cancel.Order{ID: 1})
-	if !errors.Is(err, esserrors.CodeSystem) || res.Counts[cancel.DispositionFailed] != 1 || res.Counts[cancel.DispositionCancelled] != 2 {
-		t.Errorf("Cancel = %v, %v, want 2 cancelled, 1 failed and the system error", res.Counts, err)
-	}
-	for _, id := range []lifecycle.ID{2, 4} {
-		if r, err := store.Get(ctx, id); err != nil || r.State != lifecycle.StateCancelled {
-			t.Errorf("request %d is %v, %v, want CANCELLED", id, r.State, err)
-		}
+	defer guest.Close(ctx)
+	err = postgres.Migrate(ctx, guest)
+	if sqlState(err) != "42501" || !strings.Contains(err.Error(), config.ConnConfig.Database) || !strings.Contains(err.Error(), role) || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("Migrate without permission = %v, want an error with the names of the database and the role, and without the password", err)
 	}
 }

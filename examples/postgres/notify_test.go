@@ -17,30 +17,118 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// told records what an Interrupter was told.
-type told struct {
-	mu     sync.Mutex
-	causes map[lifecycle.ID]cancel.Cause
-	times  map[lifecycle.ID]int
+// A host is what runs work in one process: it listens, and each work waits for its context to
+// end.
+type host struct {
+	*testing.T
+	pool      *pgxpool.Pool
+	store     *postgres.Store
+	canceller *cancel.Canceller // tells nobody
+	workers   cancel.Workers
+	work      sync.WaitGroup
+	ctx       context.Context // ends with the test
+
+	mu       sync.Mutex
+	causes   map[lifecycle.ID]error // of contexts that have ended
+	troubles []error
 }
 
-func (r *told) Interrupt(_ context.Context, ids []lifecycle.ID, cause cancel.Cause) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.causes == nil {
-		r.causes, r.times = map[lifecycle.ID]cancel.Cause{}, map[lifecycle.ID]int{}
-	}
+func newHost(t *testing.T, pool *pgxpool.Pool) *host {
+	t.Helper()
+	store := postgres.New(pool, postgres.DefaultTable())
+	h := &host{T: t, pool: pool, store: store, canceller: cancel.New(store, nil), causes: map[lifecycle.ID]error{}}
+	var stop context.CancelFunc
+	h.ctx, stop = context.WithCancel(context.Background())
+	t.Cleanup(func() { stop(); h.work.Wait() })
+	return h
+}
+
+// run submits requests without parents and starts their work.
+func (h *host) run(ids ...lifecycle.ID) *host {
+	h.Helper()
 	for _, id := range ids {
-		r.causes[id] = cause
-		r.times[id]++
+		r := lifecycle.Request{ID: id, Kind: lifecycle.KindSingleton, State: lifecycle.StateReady}
+		if err := h.store.Submit(context.Background(), r); err != nil {
+			h.Fatal(err)
+		}
+		r, err := h.canceller.Transition(context.Background(), cancel.Order{ID: id}, lifecycle.TriggerStart)
+		if err != nil {
+			h.Fatal(err)
+		}
+		started := make(chan struct{})
+		h.work.Go(func() {
+			_ = h.workers.Run(h.ctx, h.canceller, r, func(ctx context.Context) error {
+				close(started)
+				<-ctx.Done()
+				h.mu.Lock()
+				h.causes[id] = context.Cause(ctx)
+				h.mu.Unlock()
+				return context.Cause(ctx)
+			}, nil)
+		})
+		<-started
 	}
-	return nil
+	return h
 }
 
-func (r *told) of(id lifecycle.ID) (cancel.Cause, int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.causes[id], r.times[id]
+// told returns the cause by which the work of a request was told to end, and whether it was.
+func (h *host) told(id lifecycle.ID) (cancel.Cause, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	cancelled, ok := errors.AsType[*cancel.CancelledError](h.causes[id])
+	if !ok {
+		return cancel.Cause{}, h.causes[id] != nil
+	}
+	return cancelled.Cause, true
+}
+
+func (h *host) waitUntilTold(id lifecycle.ID) {
+	h.Helper()
+	eventually(h.T, "the work is told", func() bool { _, ok := h.told(id); return ok })
+}
+
+func (h *host) trouble(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.troubles = append(h.troubles, err)
+}
+
+// trouble returns what has been reported, as a text.
+func (h *host) reported() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err := errors.Join(h.troubles...); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+// listen runs a Listener until the test ends, or the returned function is called, and
+// waits until it listens.
+func (h *host) listen(every time.Duration) (end func()) {
+	h.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	listener := postgres.Listener{
+		Connect: func(ctx context.Context) (*pgx.Conn, error) {
+			config := h.pool.Config().ConnConfig.Copy()
+			config.RuntimeParams["application_name"] = "listener"
+			return pgx.ConnectConfig(ctx, config)
+		},
+		Every:   every,
+		Trouble: h.trouble,
+	}
+	before := listeners(h.T, h.pool)
+	ended := make(chan error, 1)
+	go func() { ended <- listener.Run(ctx, &h.workers, h.canceller) }()
+	end = sync.OnceFunc(func() {
+		stop()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			h.Errorf("Run = %v, want context.Canceled", err)
+		}
+	})
+	h.Cleanup(end)
+	eventually(h.T, "it listens", func() bool { return listeners(h.T, h.pool) > before })
+	return end
 }
 
 // eventually waits until ok.
@@ -53,35 +141,16 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// listen runs a Listener until the test ends.
-func listen(t *testing.T, pool *pgxpool.Pool, workers cancel.Interrupter, every time.Duration, trouble func(error)) {
-	t.Helper()
-	ctx, stop := context.WithCancel(context.Background())
-	listener := postgres.Listener{
-		Connect: func(ctx context.Context) (*pgx.Conn, error) {
-			config := pool.Config().ConnConfig.Copy()
-			config.RuntimeParams["application_name"] = "listener"
-			return pgx.ConnectConfig(ctx, config)
-		},
-		Table:   postgres.DefaultTable(),
-		Every:   every,
-		Trouble: trouble,
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- listener.Run(ctx, workers) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-ended; !errors.Is(err, context.Canceled) {
-			t.Errorf("Run = %v, want context.Canceled", err)
-		}
-	})
+const ofListeners = ` FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'listener' AND state = 'idle' AND query LIKE 'LISTEN%'`
+
+// listeners returns how many listen.
+func listeners(t *testing.T, pool *pgxpool.Pool) int {
+	return queryOne[int](t, pool, `SELECT count(*)`+ofListeners)
 }
 
-// listening returns the process that listens and has caught up, or 0.
+// listening returns the process that listens, or 0.
 func listening(t *testing.T, pool *pgxpool.Pool) int {
-	return queryOne[int](t, pool, `
-SELECT coalesce(max(pid), 0) FROM pg_stat_activity
-WHERE datname = current_database() AND application_name = 'listener' AND state = 'idle' AND query NOT LIKE 'LISTEN%' AND query <> ''`)
+	return queryOne[int](t, pool, `SELECT coalesce(max(pid), 0)`+ofListeners)
 }
 
 // cutOff ends the process that listens.
@@ -90,13 +159,15 @@ func cutOff(t *testing.T, pool *pgxpool.Pool) {
 	mustExec(t, pool, `SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'listener'`)
 }
 
-func submitRunning(t *testing.T, pool *pgxpool.Pool, ids ...lifecycle.ID) {
+// loud returns a canceller that tells all who listen.
+func (h *host) loud() *cancel.Canceller {
+	return cancel.New(h.store, &cancel.Options{Interrupter: &postgres.Notifier{DB: h.pool}})
+}
+
+func mustCancel(t *testing.T, c *cancel.Canceller, id lifecycle.ID) {
 	t.Helper()
-	for _, id := range ids {
-		r := lifecycle.Request{ID: id, Kind: lifecycle.KindSingleton, State: lifecycle.StateRunning}
-		if err := postgres.New(pool, postgres.DefaultTable()).Submit(context.Background(), r); err != nil {
-			t.Fatal(err)
-		}
+	if res, err := c.Cancel(context.Background(), cancel.Order{ID: id, Actor: "ann", Reason: "wrong ledger"}); err != nil || res.InterruptErr != nil {
+		t.Fatal(err, res.InterruptErr)
 	}
 }
 
@@ -105,27 +176,15 @@ func TestNotification(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	pool := setup(t)
-	submitRunning(t, pool, 1, 2)
-	var here, there told
+	here, there := newHost(t, pool).run(1, 2, 5), newHost(t, pool).run(3, 4)
 	never := time.Hour
-	listen(t, pool, &here, never, func(err error) { t.Error(err) })
-	listen(t, pool, &there, never, func(err error) { t.Error(err) })
-	eventually(t, "both listen", func() bool {
-		return queryOne[int](t, pool, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'listener' AND state = 'idle' AND query NOT LIKE 'LISTEN%'`) == 2
-	})
-	store := postgres.New(pool, postgres.DefaultTable())
-	canceller := cancel.New(store, &cancel.Options{Interrupter: &postgres.Notifier{DB: pool}})
-	res, err := canceller.Cancel(ctx, cancel.Order{ID: 1, Actor: "ann", Reason: "wrong ledger"})
-	if err != nil || res.InterruptErr != nil || res.Interrupted != 1 {
-		t.Fatalf("Cancel = %+v, %v", res, err)
-	}
-	for _, listener := range []*told{&here, &there} {
-		eventually(t, "the listener is told", func() bool { _, n := listener.of(1); return n > 0 })
-		if cause, _ := listener.of(1); cause.Root != 1 || cause.Actor != "ann" || cause.Reason != "wrong ledger" || cause.Time.IsZero() {
-			t.Errorf("the listener was told the cause %+v", cause)
-		}
-		if _, n := listener.of(2); n != 0 {
-			t.Error("the listener was told of a request that was not cancelled")
+	here.listen(never)
+	there.listen(never)
+	for id, h := range map[lifecycle.ID]*host{1: here, 3: there} {
+		mustCancel(t, here.loud(), id)
+		h.waitUntilTold(id)
+		if cause, _ := h.told(id); cause.Root != id || cause.Actor != "ann" || cause.Reason != "wrong ledger" || cause.Time.IsZero() {
+			t.Errorf("the work was told the cause %+v", cause)
 		}
 	}
 
@@ -134,49 +193,39 @@ func TestNotification(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	inTx := cancel.New(store.On(tx), &cancel.Options{Interrupter: &postgres.Notifier{DB: tx}})
-	if _, err := inTx.Cancel(ctx, cancel.Order{ID: 2}); err != nil {
-		t.Fatal(err)
-	}
+	inTx := cancel.New(here.store.On(tx), &cancel.Options{Interrupter: &postgres.Notifier{DB: tx}})
+	mustCancel(t, inTx, 2)
 	time.Sleep(50 * time.Millisecond)
-	if _, n := here.of(2); n != 0 {
-		t.Error("the listener was told before the commit")
+	if _, ok := here.told(2); ok {
+		t.Error("the work was told before the commit")
 	}
 	if err := tx.Commit(ctx); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the listener is told after the commit", func() bool { _, n := here.of(2); return n > 0 })
+	here.waitUntilTold(2)
+	for id, h := range map[lifecycle.ID]*host{4: there, 5: here} {
+		if _, ok := h.told(id); ok {
+			t.Errorf("the work of %d, which nobody has cancelled, was told", id)
+		}
+	}
+	if text := here.reported() + there.reported(); text != "" {
+		t.Error(text)
+	}
 }
 
 // What is cancelled without a notification, or while the connection is broken, is
 // told all the same: when the connection is there again, and from time to time.
 func TestMissedNotification(t *testing.T) {
 	t.Parallel()
-	ctx := t.Context()
 	pool := setup(t)
-	submitRunning(t, pool, 1, 2, 3)
-	store := postgres.New(pool, postgres.DefaultTable())
-	silent := cancel.New(store, nil)
-	mustCancel := func(c *cancel.Canceller, id lifecycle.ID) {
-		t.Helper()
-		if _, err := c.Cancel(ctx, cancel.Order{ID: id, Actor: "ann"}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	mustCancel(silent, 1)
-	var r told
-	var mu sync.Mutex
-	var troubles []error
-	listen(t, pool, &r, time.Hour, func(err error) {
-		mu.Lock()
-		defer mu.Unlock()
-		troubles = append(troubles, err)
-	})
-	eventually(t, "told at the start", func() bool { _, n := r.of(1); return n > 0 })
-	if cause, _ := r.of(1); cause.Actor != "ann" {
+	h := newHost(t, pool).run(1, 2, 3)
+	silent := h.canceller
+	mustCancel(t, silent, 1)
+	h.listen(time.Hour)
+	h.waitUntilTold(1) // at the start
+	if cause, _ := h.told(1); cause.Actor != "ann" {
 		t.Errorf("told the cause %+v, want that of the audit trail", cause)
 	}
-	eventually(t, "listening", func() bool { return listening(t, pool) != 0 })
 
 	// The connection is cut, several times, and cancels go on.
 	for range 3 {
@@ -184,92 +233,24 @@ func TestMissedNotification(t *testing.T) {
 		eventually(t, "listening again", func() bool { return listening(t, pool) != 0 })
 	}
 	cutOff(t, pool)
-	mustCancel(silent, 2)
-	eventually(t, "told after a new connection", func() bool { _, n := r.of(2); return n > 0 })
-	mu.Lock()
-	if len(troubles) < 3 {
-		t.Errorf("the broken connections were reported as %v", troubles)
+	mustCancel(t, silent, 2)
+	h.waitUntilTold(2) // with a new connection
+	config := pool.Config().ConnConfig
+	if text := h.reported(); strings.Count(text, `listening on "ess_cancel" in database "`+config.Database+`" of `+config.Host) < 4 {
+		t.Errorf("the broken connections were reported as %s", text)
 	}
-	mu.Unlock()
-
-	// Nonsense on the channel does no harm.
-	eventually(t, "listening", func() bool { return listening(t, pool) != 0 })
-	pid := listening(t, pool)
-	mustExec(t, pool, `SELECT pg_notify('ess_cancel', 'nonsense')`)
-	mustCancel(cancel.New(store, &cancel.Options{Interrupter: &postgres.Notifier{DB: pool}}), 3)
-	eventually(t, "told after nonsense", func() bool { _, n := r.of(3); return n > 0 })
-	if now := listening(t, pool); now != pid {
-		t.Errorf("the connection broke because of nonsense: %d became %d", pid, now)
-	}
+	eventually(t, "listening again", func() bool { return listening(t, pool) != 0 })
+	mustCancel(t, h.loud(), 3)
+	h.waitUntilTold(3)
 
 	// Without any notification, and with the connection whole, it looks by itself.
-	var patient told
-	listen(t, pool, &patient, 50*time.Millisecond, func(err error) { t.Error(err) })
-	eventually(t, "told at the start", func() bool { _, n := patient.of(3); return n > 0 })
-	submitRunning(t, pool, 4)
-	mustCancel(silent, 4)
-	eventually(t, "told by polling", func() bool { _, n := patient.of(4); return n > 0 })
+	patient := newHost(t, pool).run(4)
+	patient.listen(50 * time.Millisecond)
+	mustCancel(t, silent, 4)
+	patient.waitUntilTold(4)
 }
 
-// What is cancelled while a Listener looks for what it has missed is told as well.
-func TestNotificationMeanwhile(t *testing.T) {
-	t.Parallel()
-	ctx := t.Context()
-	pool := setup(t)
-	submitRunning(t, pool, 1, 2)
-	store := postgres.New(pool, postgres.DefaultTable())
-	if _, err := cancel.New(store, nil).Cancel(ctx, cancel.Order{ID: 2}); err != nil {
-		t.Fatal(err)
-	}
-	loud := cancel.New(store, &cancel.Options{Interrupter: &postgres.Notifier{DB: pool}})
-	var r told
-	listen(t, pool, cancel.InterrupterFunc(func(ctx context.Context, ids []lifecycle.ID, cause cancel.Cause) error {
-		if err := r.Interrupt(ctx, ids, cause); err != nil || ids[0] != 2 {
-			return err
-		}
-		_, err := loud.Cancel(ctx, cancel.Order{ID: 1}) // it has looked at 1 already
-		return err
-	}), time.Hour, func(err error) { t.Error(err) })
-	eventually(t, "both are told", func() bool {
-		_, first := r.of(1)
-		_, second := r.of(2)
-		return first > 0 && second > 0
-	})
-}
-
-// Only work that has not answered is told.
-func TestMissedNotificationOfWork(t *testing.T) {
-	t.Parallel()
-	ctx := t.Context()
-	pool := setup(t)
-	store := postgres.New(pool, postgres.DefaultTable())
-	for _, r := range []lifecycle.Request{
-		{ID: 1, Kind: lifecycle.KindParent, State: lifecycle.StateRunning},
-		{ID: 2, Parent: 1, Kind: lifecycle.KindSubrequestParent, State: lifecycle.StateRunning},
-		{ID: 3, Parent: 2, Kind: lifecycle.KindChild, State: lifecycle.StateRunning},
-	} {
-		if err := store.Submit(ctx, r); err != nil {
-			t.Fatal(err)
-		}
-	}
-	canceller := cancel.New(store, nil)
-	if _, err := canceller.Cancel(ctx, cancel.Order{ID: 1}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := canceller.Acknowledge(ctx, cancel.Order{ID: 2}, lifecycle.StateWarning); err != nil {
-		t.Fatal(err)
-	}
-	var r told
-	listen(t, pool, &r, time.Hour, func(err error) { t.Error(err) })
-	eventually(t, "the work of 3 is told", func() bool { _, n := r.of(3); return n > 0 })
-	for id := lifecycle.ID(1); id <= 2; id++ {
-		if _, n := r.of(id); n > 0 {
-			t.Errorf("request %d has no work to be told, and was", id)
-		}
-	}
-}
-
-// Many ids, and a cause of any length, fit into payloads that PostgreSQL accepts.
+// Many ids fit into payloads that PostgreSQL accepts.
 func TestNotificationOfMany(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -289,8 +270,7 @@ func TestNotificationOfMany(t *testing.T) {
 		want[id] = true
 	}
 	notifier := postgres.Notifier{DB: pool, Channel: `odd "channel"`}
-	cause := cancel.Cause{Root: 1 << 62, Actor: strings.Repeat("\x01", 5000), Reason: "x" + strings.Repeat("é", 5000), Time: moment}
-	if err := notifier.Interrupt(ctx, ids, cause); err != nil {
+	if err := notifier.Interrupt(ctx, ids, cancel.Cause{}); err != nil {
 		t.Fatal(err)
 	}
 	n := 0
@@ -301,25 +281,21 @@ func TestNotificationOfMany(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var got struct {
-			Cause cancel.Cause   `json:"cause"`
-			IDs   []lifecycle.ID `json:"ids"`
-		}
+		var got []lifecycle.ID
 		if err := json.Unmarshal([]byte(notification.Payload), &got); err != nil {
 			t.Fatal(err)
 		}
-		if !strings.HasPrefix(cause.Reason, got.Cause.Reason) || len(got.Cause.Reason) < 300 || got.Cause.Root != cause.Root {
-			t.Fatalf("notified of the cause %.100v…", got.Cause)
-		}
-		for _, id := range got.IDs {
+		for _, id := range got {
 			if !want[id] {
 				t.Fatalf("notified of %d twice, or for nothing", id)
 			}
 			delete(want, id)
 		}
 	}
-	t.Logf("%d ids were told in %d notifications", len(ids), n)
-	if err := notifier.Interrupt(ctx, nil, cause); err != nil {
+	if t.Logf("%d ids were told in %d notifications", len(ids), n); n != 13 { // 399 ids of 19 digits in each
+		t.Errorf("%d notifications for %d ids", n, len(ids))
+	}
+	if err := notifier.Interrupt(ctx, nil, cancel.Cause{}); err != nil {
 		t.Errorf("Interrupt of nobody = %v", err)
 	}
 }

@@ -139,10 +139,14 @@ func columns(table postgres.Table) []string {
 		}
 		return name
 	}
-	return []string{
+	names := []string{
 		or(table.ID, "id"), or(table.Parent, "parent"), or(table.Kind, "kind"),
 		or(table.State, "state"), or(table.Outcome, "outcome"), or(table.CheckedIn, "checked_in"),
 	}
+	if table.Attempt != "" {
+		names = append(names, table.Attempt)
+	}
+	return names
 }
 
 func tableName(table postgres.Table) pgx.Identifier {
@@ -159,7 +163,7 @@ func insert(ctx context.Context, db interface {
 ) error {
 	_, err := db.CopyFrom(ctx, tableName(table), columns(table), pgx.CopyFromSlice(len(requests), func(i int) ([]any, error) {
 		r := requests[i]
-		row := []any{r.ID, nil, r.Kind.String(), r.State.String(), nil, nil}
+		row := []any{r.ID, nil, r.Kind.String(), r.State.String(), nil, nil, r.Attempt}[:len(columns(table))]
 		if r.Parent != 0 {
 			row[1] = r.Parent
 		}
@@ -260,11 +264,11 @@ func (s *shelf) fill(ctx context.Context, table postgres.Table, requests []lifec
 	for _, name := range columns(table) {
 		names = append(names, pgx.Identifier{name}.Sanitize())
 	}
-	var ids, parents []int64
+	var ids, parents, attempts []int64
 	var kinds, states, outcomes []string
 	var times []*time.Time
 	for _, r := range requests {
-		ids, parents = append(ids, int64(r.ID)), append(parents, int64(r.Parent))
+		ids, parents, attempts = append(ids, int64(r.ID)), append(parents, int64(r.Parent)), append(attempts, int64(r.Attempt))
 		kinds, states = append(kinds, r.Kind.String()), append(states, r.State.String())
 		outcome := ""
 		if r.Outcome != 0 {
@@ -278,9 +282,9 @@ func (s *shelf) fill(ctx context.Context, table postgres.Table, requests []lifec
 		times = append(times, at)
 	}
 	batch.Queue(fmt.Sprintf(`INSERT INTO %s (%s)
-SELECT id, nullif(parent, 0), kind, state, nullif(outcome, ''), at
-FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::timestamptz[]) AS r (id, parent, kind, state, outcome, at)`,
-		tableName(table).Sanitize(), strings.Join(names, ", ")), ids, parents, kinds, states, outcomes, times)
+SELECT id, nullif(parent, 0), kind, state, nullif(outcome, ''), at%s
+FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::bigint[]) AS r (id, parent, kind, state, outcome, at, attempt)`,
+		tableName(table).Sanitize(), strings.Join(names, ", "), map[bool]string{true: ", attempt"}[table.Attempt != ""]), ids, parents, kinds, states, outcomes, times, attempts)
 	return s.pool.SendBatch(ctx, &batch).Close()
 }
 
@@ -300,7 +304,7 @@ func standardTables(ctx context.Context, pool *pgxpool.Pool, n int) (postgres.Ta
 		}
 		return postgres.Migrate(ctx, tx)
 	})
-	return postgres.Table{Name: pgx.Identifier{schema, "ess_requests"}, Audit: pgx.Identifier{schema, "ess_audit"}}, err
+	return postgres.Table{Name: pgx.Identifier{schema, "ess_requests"}, Attempt: "attempt", Audit: pgx.Identifier{schema, "ess_audit"}}, err
 }
 
 func mustExec(t testing.TB, db postgres.DB, sql string) {

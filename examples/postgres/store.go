@@ -2,28 +2,19 @@ package postgres
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgtype"
 
 	"example.com/ess/cancel"
+	"example.com/ess/examples/postgres/pgstore"
 	"example.com/ess/lifecycle"
 )
 
 // A DB is what a [Store] sends its statements to: a pool (*pgxpool.Pool), a
 // connection (*pgx.Conn) or a transaction (pgx.Tx).
-type DB interface {
-	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-	SendBatch(ctx context.Context, batch *pgx.Batch) pgx.BatchResults
-}
+type DB = pgstore.DB
 
 // A Store is a [cancel.Repository] on a table in PostgreSQL, with all capabilities.
 //
@@ -33,12 +24,14 @@ type Store struct {
 	db      DB
 	audited bool
 	sql     func(string) string // see Table.statement
+	turn    pgstore.Turnstile
 
-	get, submit, admit, apply, endPage, cancelPage, cancelThese, listCancelling, cause string
+	get, submit, admit, apply, endParent, endPage, cancelPage, cancelThese, listCancelling, cause string
 }
 
 var (
 	_ cancel.ChildCanceller   = (*Store)(nil)
+	_ cancel.ParentEnder      = (*Store)(nil)
 	_ cancel.CancellingLister = (*Store)(nil)
 	_ cancel.CauseReader      = (*Store)(nil)
 )
@@ -49,28 +42,28 @@ var (
 // not at all if he rolls back.
 func New(db DB, table Table) *Store {
 	sql := table.statement()
-	page := strings.ReplaceAll(childrenSQL, "{states}", "{live}")
-	s := &Store{
-		db:             db,
-		audited:        len(table.Audit) > 0,
-		sql:            sql,
+	page := strings.ReplaceAll(childrenSQL, "{states}", "{r.live}")
+	keep, audit, cause := "", "", noCauseSQL
+	if len(table.Audit) > 0 {
+		keep, audit, cause = keepSQL, auditSQL, firstCauseSQL
+	}
+	return &Store{
+		db:      db,
+		audited: len(table.Audit) > 0,
+		sql:     sql,
+		turn:    pgstore.Turnstile{Close: sql(turn.Close), Lock: sql(turn.Lock)},
+
 		get:            sql(getSQL),
 		submit:         sql(submitSQL),
-		admit:          sql(admitSQL),
-		apply:          sql(applySQL + applyEndSQL),
+		admit:          sql(admittingSQL),
+		apply:          sql(applySQL + madeSQL + keep + applyEndSQL),
+		endParent:      sql(applySQL + childlessSQL + madeSQL + keep + applyEndSQL),
 		endPage:        sql(endSQL),
-		cancelPage:     sql(page + cancelSQL + cancelEndSQL),
-		cancelThese:    sql(theseSQL + cancelSQL + cancelEndSQL),
-		listCancelling: sql(listSQL),
-		cause:          sql(causeSQL),
+		cancelPage:     sql(page + cancelSQL + audit + cancelEndSQL),
+		cancelThese:    sql(theseSQL + cancelSQL + audit + cancelEndSQL),
+		listCancelling: sql(withCauseSQL + cause + listEndSQL),
+		cause:          sql(withCauseSQL + cause + causeEndSQL),
 	}
-	if s.audited {
-		s.apply = sql(applySQL + applyAuditSQL + applyEndSQL)
-		s.cancelPage = sql(page + cancelSQL + auditSQL + cancelEndSQL)
-		s.cancelThese = sql(theseSQL + cancelSQL + auditSQL + cancelEndSQL)
-		s.listCancelling = sql(listWithCauseSQL)
-	}
-	return s
 }
 
 // On returns a Store of the same requests on another DB, such as a transaction. It
@@ -81,75 +74,14 @@ func (s *Store) On(db DB) *Store {
 	return &on
 }
 
-// columns are what a reader reads.
-const columns = `r.{id}, coalesce(r.{parent}, 0), r.{kind}, r.{state}, r.{outcome}, r.{checked_in}`
-
-// A reader reads requests out of rows: one after the other, to spare the memory
-// that each would need while it is read.
-type reader struct {
-	request   lifecycle.Request
-	checkedIn pgtype.Timestamptz
-	columns   []any
-}
-
-// newReader returns a reader of rows that have, behind the columns of a request, some
-// more.
-func newReader(more ...any) *reader {
-	r := &reader{}
-	r.columns = append([]any{
-		(*int64)(&r.request.ID), (*int64)(&r.request.Parent),
-		kindColumn{&r.request.Kind},
-		stateColumn{&r.request.State},
-		stateColumn{&r.request.Outcome},
-		&r.checkedIn,
-	}, more...)
-	return r
-}
-
-func (r *reader) read(row pgx.Row) (lifecycle.Request, error) {
-	err := row.Scan(r.columns...)
-	if r.request.CheckedIn = (time.Time{}); r.checkedIn.Valid {
-		r.request.CheckedIn = r.checkedIn.Time.UTC()
-	}
-	return r.request, err
-}
-
-// A column with a name that is none of package lifecycle's becomes an invalid
-// value, which [lifecycle.Request.Validate] reports: one broken request must not
-// keep a page of others from being read. NULL becomes 0.
-type (
-	kindColumn  struct{ to *lifecycle.Kind }
-	stateColumn struct{ to *lifecycle.State }
-)
-
-const invalid = 255
-
-func (c kindColumn) ScanBytes(name []byte) error {
-	if *c.to = 0; name != nil && c.to.UnmarshalText(name) != nil {
-		*c.to = invalid
-	}
-	return nil
-}
-
-func (c stateColumn) ScanBytes(name []byte) error {
-	if *c.to = 0; name != nil && c.to.UnmarshalText(name) != nil {
-		*c.to = invalid
-	}
-	return nil
-}
+// columns are what a [pgstore.Reader] reads.
+const columns = `r.{id}, coalesce(r.{parent}, 0), r.{kind}, r.{state}, {r.outcome}, {r.checked_in}, {r.attempt}`
 
 const getSQL = `SELECT ` + columns + ` FROM {requests} r WHERE r.{id} = @id::bigint`
 
 // Get implements [cancel.Repository].
-func (s *Store) Get(ctx context.Context, id lifecycle.ID) (r lifecycle.Request, err error) {
-	err = s.again(ctx, func() error {
-		r, err = newReader().read(s.db.QueryRow(ctx, s.get, pgx.NamedArgs{"id": id}))
-		return err
-	})
-	if errors.Is(err, pgx.ErrNoRows) {
-		err = fmt.Errorf("postgres: request %d: %w", id, cancel.ErrNotFound)
-	}
-	return r, err
+func (s *Store) Get(ctx context.Context, id lifecycle.ID) (lifecycle.Request, error) {
+	return pgstore.Get(ctx, s.db, s.get, id)
 }
 
 // childrenSQL reads one index, on (parent, id), in its own order: nothing is sorted, and
@@ -167,14 +99,14 @@ WITH here AS MATERIALIZED (
     SELECT ` + columnsAs + `
     FROM {requests} r
     WHERE r.{parent} = ANY ((SELECT @here::bigint[])::bigint[]) AND r.{id} > @after::bigint
-      AND r.{state} IN ({states})
+      AND {states}
     ORDER BY r.{parent}, r.{id}
     LIMIT (SELECT @limit::bigint)
 ), behind AS MATERIALIZED (
     SELECT ` + columnsAs + `
     FROM {requests} r
     WHERE r.{parent} = ANY ((SELECT @behind::bigint[])::bigint[])
-      AND r.{state} IN ({states})
+      AND {states}
     ORDER BY r.{parent}, r.{id}
     LIMIT (SELECT @limit::bigint - count(*) FROM here)
 ), page AS MATERIALIZED (
@@ -182,16 +114,16 @@ WITH here AS MATERIALIZED (
 )`
 
 const childrenEndSQL = `
-SELECT id, parent, kind, state, outcome, checked_in FROM page`
+SELECT id, parent, kind, state, outcome, checked_in, attempt FROM page`
 
 // columnsAs are the columns of a request by the names that they have here.
-const columnsAs = `r.{id} AS id, r.{parent} AS parent, r.{kind} AS kind, r.{state} AS state, r.{outcome} AS outcome, r.{checked_in} AS checked_in`
+const columnsAs = `r.{id} AS id, r.{parent} AS parent, r.{kind} AS kind, r.{state} AS state, {r.outcome} AS outcome, {r.checked_in} AS checked_in, {r.attempt} AS attempt`
 
 // rootsSQL reads requests that have no parent.
 const rootsSQL = `
 SELECT ` + columns + `
 FROM {requests} r
-WHERE r.{parent} IS NULL AND r.{id} > @after::bigint AND r.{state} IN ({states})
+WHERE r.{parent} IS NULL AND r.{id} > @after::bigint AND {states}
 ORDER BY r.{id}
 LIMIT (SELECT @limit::bigint)`
 
@@ -206,20 +138,9 @@ func (s *Store) Children(ctx context.Context, q cancel.ChildQuery) ([]lifecycle.
 	return s.page(ctx, childrenSQL+childrenEndSQL, q)
 }
 
-func (s *Store) page(ctx context.Context, sql string, q cancel.ChildQuery) (page []lifecycle.Request, err error) {
-	sql = s.sql(strings.ReplaceAll(sql, "{states}", states(q.States)))
-	args := pageArgs(q)
-	err = s.again(ctx, func() error {
-		rows, err := s.db.Query(ctx, sql, args)
-		if err != nil {
-			return err
-		}
-		reader := newReader()
-		page, err = pgx.AppendRows(make([]lifecycle.Request, 0, q.Limit), rows, func(row pgx.CollectableRow) (lifecycle.Request, error) {
-			return reader.read(row)
-		})
-		return err
-	})
+func (s *Store) page(ctx context.Context, sql string, q cancel.ChildQuery) ([]lifecycle.Request, error) {
+	sql = s.sql(strings.ReplaceAll(sql, "{states}", row.In(q.States)))
+	page, err := pgstore.Select(ctx, s.db, sql, pageArgs(q), q.Limit, pgstore.NewReader().Read)
 	// They are in this order, but SQL does not promise that.
 	slices.SortFunc(page, func(a, b lifecycle.Request) int { return position(a).Compare(position(b)) })
 	return page, err
@@ -235,9 +156,5 @@ func pageArgs(q cancel.ChildQuery) pgx.NamedArgs {
 		here = append(here, int64(q.After.Parent))
 		first++
 	}
-	behind := make([]int64, 0, len(q.Parents)-first) // pgx encodes these faster than our own type
-	for _, id := range q.Parents[first:] {
-		behind = append(behind, int64(id))
-	}
-	return pgx.NamedArgs{"here": here, "behind": behind, "after": q.After.ID, "limit": q.Limit}
+	return pgx.NamedArgs{"here": here, "behind": pgstore.Ints(q.Parents[first:]), "after": q.After.ID, "limit": q.Limit}
 }

@@ -6,8 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"example.com/ess/cancel"
-	esserrors "example.com/ess/errors"
+	"example.com/ess/examples/postgres/pgstore"
 	"example.com/ess/lifecycle"
 )
 
@@ -21,10 +20,8 @@ import (
 const admittingSQL = `
 SELECT p.{id}
 FROM {requests} p
-WHERE p.{id} = @parent::bigint AND p.{kind} IN ({parents}) AND p.{state} IN ({admitting})
-FOR SHARE`
-
-const admitSQL = admittingSQL
+WHERE {enter} AND p.{id} = @parent::bigint AND p.{kind} IN ({parents}) AND p.{state} IN ({admitting})
+FOR SHARE OF p`
 
 // submitSQL inserts a request if it has no parent, or has one that admits it.
 const submitSQL = `
@@ -37,14 +34,14 @@ WHERE @parent::bigint = 0 OR EXISTS (SELECT FROM parent)`
 // moment (see [lifecycle.AdmitsChildren]). It is for tables in which the columns
 // of [Table] are all that has to be given; for others see [Store.Admit].
 //
-// The error has [esserrors.CodeUnsupportedState] if the parent does not admit a
-// child and [esserrors.CodeNotFound] if there is no such parent.
+// The error has [example.com/ess/errors.CodeUnsupportedState] if the parent does not admit a
+// child and [example.com/ess/errors.CodeNotFound] if there is no such parent.
 func (s *Store) Submit(ctx context.Context, r lifecycle.Request) error {
 	if err := r.Validate(); err != nil {
 		return err
 	}
 	args := pgx.NamedArgs{"id": r.ID, "parent": r.Parent, "kind": r.Kind.String(), "state": r.State.String()}
-	return s.again(ctx, func() error {
+	return pgstore.Retry(ctx, s.db, func() error {
 		tag, err := s.db.Exec(ctx, s.submit, args)
 		if err != nil || tag.RowsAffected() == 1 {
 			return err
@@ -60,11 +57,13 @@ func (s *Store) Submit(ctx context.Context, r lifecycle.Request) error {
 // The errors are those of [Store.Submit]. On anything but a transaction Admit would
 // be of no use, and fails.
 func (s *Store) Admit(ctx context.Context, parent lifecycle.ID) error {
-	if !s.inTransaction() {
+	if !pgstore.InTransaction(s.db) {
 		return errors.New("postgres: Admit outside of a transaction")
 	}
 	var id lifecycle.ID
-	err := s.db.QueryRow(ctx, s.admit, pgx.NamedArgs{"parent": parent}).Scan(&id)
+	err := pgstore.Retry(ctx, s.db, func() error {
+		return s.db.QueryRow(ctx, s.admit, pgx.NamedArgs{"parent": parent}).Scan(&id)
+	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return s.refused(ctx, parent)
 	}
@@ -74,12 +73,5 @@ func (s *Store) Admit(ctx context.Context, parent lifecycle.ID) error {
 // refused returns the error for a parent that admits no child.
 func (s *Store) refused(ctx context.Context, parent lifecycle.ID) error {
 	p, err := s.Get(ctx, parent)
-	switch {
-	case errors.Is(err, cancel.ErrNotFound):
-		return esserrors.NotFound("submit", int64(parent), err)
-	case err != nil:
-		return err
-	default:
-		return esserrors.UnsupportedState("submit", int64(parent), p.Kind.String(), p.State.String())
-	}
+	return pgstore.Refused(parent, p, err)
 }

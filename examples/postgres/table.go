@@ -2,12 +2,12 @@ package postgres
 
 import (
 	"fmt"
-	"iter"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
 
 	"example.com/ess/cancel"
+	"example.com/ess/examples/postgres/pgstore"
 	"example.com/ess/lifecycle"
 )
 
@@ -27,13 +27,17 @@ type Table struct {
 	Outcome   string         // (outcome)
 	CheckedIn string         // (checked_in)
 
+	// Attempt counts how often the work has been started. Here no name means that it is not
+	// kept: the attempt of a request is always 0.
+	Attempt string
+
 	// Audit is the table that keeps the [cancel.Cause] of every change, made as in
 	// migrations/002_audit.sql. Here no name means that nothing is kept.
 	Audit pgx.Identifier
 }
 
-// DefaultTable returns the table that [Migrate] creates, with its audit trail.
-func DefaultTable() Table { return Table{Audit: pgx.Identifier{"ess_audit"}} }
+// DefaultTable returns the table that [Migrate] creates, with attempts and audit trail.
+func DefaultTable() Table { return Table{Attempt: "attempt", Audit: pgx.Identifier{"ess_audit"}} }
 
 // statement returns a function that puts the names of the table, and those of
 // package lifecycle, into a statement, where it has words in braces. The names of
@@ -49,55 +53,53 @@ func (t Table) statement() func(string) string {
 		}
 		return pgx.Identifier{name}.Sanitize()
 	}
-	kind, state := column(t.Kind, "kind"), column(t.State, "state")
-	return strings.NewReplacer(
+	attempt, setAttempt := "0", ""
+	if t.Attempt != "" {
+		attempt = "coalesce(r." + column(t.Attempt, "") + ", 0)"
+		setAttempt = ", " + column(t.Attempt, "") + " = @attempt"
+	}
+	names := strings.NewReplacer(
 		"{requests}", name.Sanitize(),
 		"{id}", column(t.ID, "id"),
 		"{parent}", column(t.Parent, "parent"),
-		"{kind}", kind,
-		"{state}", state,
+		"{kind}", column(t.Kind, "kind"),
+		"{state}", column(t.State, "state"),
 		"{outcome}", column(t.Outcome, "outcome"),
 		"{checked_in}", column(t.CheckedIn, "checked_in"),
+		"{r.attempt}", attempt,
+		"{set_attempt}", setAttempt,
 		"{audit}", t.Audit.Sanitize(),
-		"{CANCELLING}", literal(lifecycle.StateCancelling),
-		"{cancel}", literal(lifecycle.TriggerCancel),
-		"{CANCELLED}", literal(lifecycle.StateCancelled),
-		"{live}", states(lifecycle.Live),
-		"{admitting}", states(lifecycle.Admitting),
-		"{kinds}", literals(lifecycle.Kinds()),
-		"{parents}", literals(parents),
-		"{ends}", ends("r."+kind, "r."+state),
-		"{to_state}", decide("p.kind", "p.state", newState),
-		"{to_outcome}", decide("p.kind", "p.state", newOutcome),
-		"{r.to_state}", decide("r."+kind, "r."+state, newState),
-		"{r.to_outcome}", decide("r."+kind, "r."+state, newOutcome),
-	).Replace
+	)
+	return func(sql string) string { return names.Replace(rules.Replace(sql)) }
 }
 
-// Names of package lifecycle stand in the statements as literals, and not in
-// parameters, because the planner takes a partial index only where it can see
-// that the states asked for are in it. They consist of letters and underscores.
+// An outcome counts only in CANCELLING: a scheduler that ends a request need not clear it.
+const outcomeSQL = `(CASE WHEN r.{state} = 'CANCELLING' THEN r.{outcome} END)`
 
-func literal(name fmt.Stringer) string { return "'" + name.String() + "'" }
+// row is the request r in a statement.
+var row = pgstore.Row{Kind: "r.{kind}", State: "r.{state}", Outcome: outcomeSQL, Live: pgstore.Live("r.{state}")}
 
-func literals[N fmt.Stringer](names iter.Seq[N]) string {
-	var all []string
-	for name := range names {
-		all = append(all, literal(name))
-	}
-	return strings.Join(all, ", ")
-}
+var turn = pgstore.NewTurnstile("{requests}", "{id}")
 
-func states(set lifecycle.StateSet) string { return literals(set.All()) }
-
-// parents are the kinds that have children.
-func parents(yield func(lifecycle.Kind) bool) {
-	for k := range lifecycle.Kinds() {
-		if k.HasChildren() && !yield(k) {
-			return
-		}
-	}
-}
+// rules has what stands in the statements whatever the table is called.
+var rules = strings.NewReplacer(
+	"{r.outcome}", outcomeSQL,
+	"{r.checked_in}", "(CASE WHEN isfinite(r.{checked_in}) THEN r.{checked_in} END)",
+	"{r.live}", row.Live,
+	"{c.live}", pgstore.Live("c.{state}"),
+	"{CANCELLING}", pgstore.Literal(lifecycle.StateCancelling),
+	"{CANCELLED}", pgstore.Literal(lifecycle.StateCancelled),
+	"{cancel}", pgstore.Literal(lifecycle.TriggerCancel),
+	"{parents}", pgstore.Literals(pgstore.Parents),
+	"{admitting}", pgstore.States(lifecycle.Admitting),
+	"{enter}", turn.Enter,
+	"{closing}", turn.Closing,
+	"{r.ends}", ends(row.Kind, row.State),
+	"{r.to_state}", decide(row.Kind, row.State, newState),
+	"{r.to_outcome}", decide(row.Kind, row.State, newOutcome),
+	"{p.to_state}", decide("p.kind", "p.state", newState),
+	"{p.to_outcome}", decide("p.kind", "p.state", newOutcome),
+)
 
 // ends returns the condition that a cancel makes a request CANCELLED at once.
 func ends(kind, state string) string {
@@ -116,7 +118,7 @@ func decide(kind, state string, becomes func(cancel.Decision) lifecycle.State) s
 	var b strings.Builder
 	b.WriteString("CASE")
 	for s := range to.All() {
-		fmt.Fprintf(&b, " WHEN %s THEN %s", where(kind, state, func(d cancel.Decision) bool { return becomes(d) == s }), literal(s))
+		fmt.Fprintf(&b, " WHEN %s THEN %s", where(kind, state, func(d cancel.Decision) bool { return becomes(d) == s }), pgstore.Literal(s))
 	}
 	return b.String() + " END"
 }
@@ -135,7 +137,7 @@ func where(kind, state string, wanted func(cancel.Decision) bool) string {
 	var any []string
 	for k := range lifecycle.Kinds() {
 		if from[k] != 0 {
-			any = append(any, fmt.Sprintf("%s = %s AND %s IN (%s)", kind, literal(k), state, states(from[k])))
+			any = append(any, fmt.Sprintf("%s = %s AND %s IN (%s)", kind, pgstore.Literal(k), state, pgstore.States(from[k])))
 		}
 	}
 	return "(" + strings.Join(any, " OR ") + ")"

@@ -2,13 +2,13 @@ package essriver
 
 import (
 	"fmt"
-	"iter"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/riverqueue/river/rivertype"
 
+	"example.com/ess/examples/postgres/pgstore"
 	"example.com/ess/lifecycle"
 )
 
@@ -61,39 +61,42 @@ const (
 	noteSQL   = `(j.metadata->'ess')`
 	parentSQL = `(j.metadata->'ess'->>'parent')::bigint`
 	kindSQL   = `coalesce(j.metadata->'ess'->>'kind', CASE WHEN ` + noteSQL + ` ? 'parent' THEN 'CHILD' ELSE 'SINGLETON' END)`
-	liveSQL   = `j.state IN ('available', 'pending', 'retryable', 'running', 'scheduled')`
+	liveSQL   = `j.state NOT IN ('cancelled', 'completed', 'discarded')`
 	markedSQL = `(` + liveSQL + ` AND j.metadata ? '` + mark + `')`
 
 	// An outcome counts as long as the job is where it was when that was recorded.
 	outcomeSQL = `CASE WHEN j.state = 'pending' AND ` + markedSQL + ` THEN j.metadata->'ess'->>'outcome' END`
 
-	// A job that River's JobCancel has marked has not checked in since.
-	checkedInSQL = `nullif(coalesce(j.metadata->'ess'->>'checked_in', CASE WHEN ` + markedSQL + ` THEN j.metadata->>'` + mark + `' END), '')::timestamptz`
+	// A job that River's JobCancel has marked has not checked in since. The time stands there
+	// as JSON has it. What is none is NULL, and no error, which would be one of all jobs
+	// that are read at once.
+	checkedInSQL = `(jsonb_path_query_first_tz(to_jsonb(regexp_replace(replace(
+        coalesce(j.metadata->'ess'->>'checked_in', CASE WHEN ` + markedSQL + ` THEN j.metadata->>'` + mark + `' END),
+        'Z', '+00:00'), '(\.\d{6})\d+', '\1')),
+        '$.datetime() ? (@.type() == "timestamp with time zone")', '{}', true) #>> '{}')::timestamptz`
 )
 
-// stateSQL is the state of the job j.
+// stateSQL is the state of the job j, or NULL if it cannot be read: a name in the note that is
+// none, or a state of River's that is not known here, is one of a newer version.
 var stateSQL = func() string {
+	const all = lifecycle.Live | lifecycle.Terminal
 	var b strings.Builder
-	fmt.Fprintf(&b, "CASE WHEN %s THEN '%v'", markedSQL, lifecycle.StateCancelling)
-	for _, at := range slices.Sorted(maps.Keys(refined)) {
-		fmt.Fprintf(&b, "\n WHEN j.state = '%s' AND j.metadata->'ess'->>'state' IN (%s) THEN j.metadata->'ess'->>'state'", at, states(refined[at]))
+	refine := func(at rivertype.JobState) {
+		fmt.Fprintf(&b, "\n WHEN j.state = '%s' AND j.metadata->'ess'->>'state' IN (%s) THEN j.metadata->'ess'->>'state'", at, pgstore.States(refined[at]))
 	}
+	b.WriteString("CASE")
+	refine(rivertype.JobStateCompleted)
+	refine(rivertype.JobStateDiscarded)
+	fmt.Fprintf(&b, "\n WHEN %s THEN %s", markedSQL, pgstore.Literal(lifecycle.StateCancelling))
+	fmt.Fprintf(&b, "\n WHEN %s AND j.metadata->'ess'->>'state' NOT IN (%s) THEN NULL", liveSQL, pgstore.States(all))
+	refine(rivertype.JobStatePending)
 	b.WriteString("\n ELSE CASE j.state")
 	for _, at := range slices.Sorted(maps.Keys(natural)) {
-		fmt.Fprintf(&b, " WHEN '%s' THEN '%v'", at, natural[at])
+		fmt.Fprintf(&b, " WHEN '%s' THEN %s", at, pgstore.Literal(natural[at]))
 	}
 	b.WriteString(" END END")
 	return b.String()
 }()
 
-// Names of package lifecycle consist of letters and underscores.
-
-func states(set lifecycle.StateSet) string { return literals(set.All()) }
-
-func literals[N fmt.Stringer](names iter.Seq[N]) string {
-	var all []string
-	for name := range names {
-		all = append(all, "'"+name.String()+"'")
-	}
-	return strings.Join(all, ", ")
-}
+// row is the job j in a statement.
+var row = pgstore.Row{Kind: kindSQL, State: "(" + stateSQL + ")", Outcome: "(" + outcomeSQL + ")", Live: liveSQL}

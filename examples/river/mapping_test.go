@@ -2,6 +2,7 @@ package essriver_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -121,27 +122,12 @@ VALUES (@id, '{}', 'task', 25, @at, CASE WHEN @final THEN now() END, @metadata::
 	}
 }
 
-// A job whose metadata say nonsense is reported where it is wanted, and keeps nobody else from
-// being read.
-func TestNonsense(t *testing.T) {
+// An error says which database has no table of River's.
+func TestMigrateSaysWhere(t *testing.T) {
 	t.Parallel()
 	pool := setup(t)
-	store := essriver.NewStore(pool, "")
-	for id, metadata := range []string{1: `{"ess": {"kind": "SHOE"}}`, 2: `{"ess": "boots"}`, 3: `{"ess": {"state": "RAIN"}}`, 4: `[]`} {
-		if metadata == "" {
-			continue
-		}
-		if _, err := pool.Exec(t.Context(), `INSERT INTO river_job (id, args, kind, max_attempts, metadata) VALUES ($1, '{}', 'task', 25, $2)`, id, metadata); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for id := lifecycle.ID(1); id <= 4; id++ {
-		got, err := store.Get(t.Context(), id)
-		if err != nil {
-			t.Errorf("job %d: %v", id, err)
-		}
-		if broken := got.Validate() != nil; broken != (id == 1) {
-			t.Errorf("job %d is read as %+v", id, got)
-		}
+	err := essriver.Migrate(t.Context(), pool, "nowhere")
+	if database := pool.Config().ConnConfig.Database; err == nil || !strings.Contains(err.Error(), database) {
+		t.Errorf("Migrate in a schema that is not there = %v, want an error with the name of the database, %s", err, database)
 	}
 }

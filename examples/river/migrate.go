@@ -3,8 +3,11 @@ package essriver
 import (
 	"context"
 	_ "embed" // for the migration
+	"fmt"
 
 	"github.com/jackc/pgx/v5"
+
+	"example.com/ess/examples/postgres/pgstore"
 )
 
 // Migration is the SQL that [Migrate] runs, for a tool that runs migrations.
@@ -19,12 +22,13 @@ func Migrate(ctx context.Context, db interface {
 }, schema string,
 ) error {
 	return pgx.BeginFunc(ctx, db, func(tx pgx.Tx) error {
+		sql := Migration
 		if schema != "" {
-			if _, err := tx.Exec(ctx, `SELECT set_config('search_path', $1, true)`, pgx.Identifier{schema}.Sanitize()); err != nil {
-				return err
-			}
+			sql = `SET LOCAL search_path = ` + pgx.Identifier{schema}.Sanitize() + `; ` + sql
 		}
-		_, err := tx.Exec(ctx, Migration)
-		return err
+		if _, err := tx.Exec(ctx, sql); err != nil {
+			return fmt.Errorf("essriver: migrating %s: %w", pgstore.Place(tx.Conn()), err)
+		}
+		return nil
 	})
 }

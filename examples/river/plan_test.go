@@ -25,7 +25,7 @@ func TestPlans(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if plan := strings.Join(lines, "\n"); strings.Contains(plan, "Seq Scan") || strings.Contains(plan, "Sort") && strings.Contains(sql, "LIMIT") {
+			if plan := strings.Join(lines, "\n"); strings.Contains(plan, "Seq Scan") || strings.Contains(plan, "Sort") && strings.Contains(sql, "@limit") {
 				t.Errorf("%s\n%s", sql, plan)
 			}
 		}

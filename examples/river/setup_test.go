@@ -88,6 +88,16 @@ func migrate(ctx context.Context, pool *pgxpool.Pool, schema string) error {
 	return essriver.Migrate(ctx, pool, schema)
 }
 
+func newPool(t testing.TB, config *pgxpool.Config) *pgxpool.Pool {
+	t.Helper()
+	pool, err := pgxpool.NewWithConfig(context.Background(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	return pool
+}
+
 func setup(t testing.TB) *pgxpool.Pool {
 	t.Helper()
 	pool, err := newDatabase(context.Background())

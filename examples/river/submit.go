@@ -10,8 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 
-	"example.com/ess/cancel"
-	esserrors "example.com/ess/errors"
+	"example.com/ess/examples/postgres/pgstore"
 	"example.com/ess/lifecycle"
 )
 
@@ -46,16 +45,9 @@ func WithChildren(opts *river.InsertOpts) *river.InsertOpts {
 var admitSQL = `
 SELECT j.id
 FROM {schema}river_job j
-WHERE j.id = @parent::bigint AND ` + kindSQL + ` IN (` + literals(parents) + `) AND ` + stateSQL + ` IN (` + states(lifecycle.Admitting) + `)
-FOR SHARE`
-
-func parents(yield func(lifecycle.Kind) bool) {
-	for k := range lifecycle.Kinds() {
-		if k.HasChildren() && !yield(k) {
-			return
-		}
-	}
-}
+WHERE ` + turn.Enter + ` AND j.id = @parent::bigint
+  AND ` + kindSQL + ` IN (` + pgstore.Literals(pgstore.Parents) + `) AND ` + stateSQL + ` IN (` + pgstore.States(lifecycle.Admitting) + `)
+FOR SHARE OF j`
 
 // Admit returns opts with which a job becomes a child of the parent, if that admits one
 // (see [lifecycle.AdmitsChildren]), and keeps the parent from being cancelled until tx has
@@ -63,31 +55,19 @@ func parents(yield func(lifecycle.Kind) bool) {
 // same tx. opts may be nil and is not changed. Metadata in it that are not a JSON object make
 // River's insert fail.
 //
-// The error has [esserrors.CodeUnsupportedState] if the parent does not admit a child and
-// [esserrors.CodeNotFound] if there is no such job.
+// The error has [example.com/ess/errors.CodeUnsupportedState] if the parent does not admit a
+// child and [example.com/ess/errors.CodeNotFound] if there is no such job.
 func (s *Store) Admit(ctx context.Context, tx pgx.Tx, parent lifecycle.ID, opts *river.InsertOpts) (*river.InsertOpts, error) {
 	var id lifecycle.ID
 	err := tx.QueryRow(ctx, s.sql(admitSQL), pgx.NamedArgs{"parent": parent}).Scan(&id)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, (&Store{db: tx, schema: s.schema}).refused(ctx, parent)
+		p, err := pgstore.Get(ctx, tx, s.sql(getSQL), parent)
+		return nil, pgstore.Refused(parent, p, err)
 	}
 	if err != nil {
 		return nil, err
 	}
 	return with(opts, note{Parent: parent}), nil
-}
-
-// refused returns the error for a parent that admits no child.
-func (s *Store) refused(ctx context.Context, parent lifecycle.ID) error {
-	p, err := s.Get(ctx, parent)
-	switch {
-	case errors.Is(err, cancel.ErrNotFound):
-		return esserrors.NotFound("submit", int64(parent), err)
-	case err != nil:
-		return err
-	default:
-		return esserrors.UnsupportedState("submit", int64(parent), p.Kind.String(), p.State.String())
-	}
 }
 
 // A note is what the metadata of a new job say for this package.

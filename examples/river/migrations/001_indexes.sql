@@ -8,4 +8,4 @@ CREATE INDEX IF NOT EXISTS river_job_ess_parent ON river_job (((metadata->'ess'-
 
 -- What a cancel has not finished.
 CREATE INDEX IF NOT EXISTS river_job_ess_cancelling ON river_job (id)
-    WHERE state IN ('available', 'pending', 'retryable', 'running', 'scheduled') AND metadata ? 'cancel_attempted_at';
+    WHERE state NOT IN ('cancelled', 'completed', 'discarded') AND metadata ? 'cancel_attempted_at';

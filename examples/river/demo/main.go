@@ -1,16 +1,25 @@
-package essriver_test
+//go:build unix
+
+// Demo starts a private PostgreSQL server with a River client on it, has it work a nightly close
+// of three ledgers, and has somebody cancel that while the first of them is worked.
+package main
 
 import (
 	"context"
 	"fmt"
-	"log"
+	"io"
+	"log/slog"
+	"os"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivermigrate"
 	"github.com/riverqueue/river/rivertype"
 
 	"example.com/ess/cancel"
+	"example.com/ess/examples/postgres/pgserver"
 	essriver "example.com/ess/examples/river"
 	"example.com/ess/lifecycle"
 )
@@ -38,16 +47,34 @@ func (w *LedgerWorker) Work(ctx context.Context, job *river.Job[LedgerArgs]) err
 	return ctx.Err()
 }
 
-// A nightly close of three ledgers is cancelled while the first of them is worked.
-func Example() {
-	ctx := context.Background()
-	pool, err := newDatabase(ctx)
+func main() {
+	if err := demo(context.Background(), os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+func demo(ctx context.Context, out io.Writer) error {
+	server, err := pgserver.Start(ctx, pgserver.Options{Fast: true})
 	if err != nil {
-		log.Fatal(err)
+		return err
+	}
+	defer server.Stop()
+	pool, err := pgxpool.New(ctx, server.URL())
+	if err != nil {
+		return err
 	}
 	defer pool.Close()
+	quiet := slog.New(slog.DiscardHandler)
+	migrator, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Logger: quiet})
+	if err != nil {
+		return err
+	}
+	if _, err := migrator.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
+		return err
+	}
 	if err := essriver.Migrate(ctx, pool, ""); err != nil {
-		log.Fatal(err)
+		return err
 	}
 	worker := &LedgerWorker{started: make(chan string), stopped: make(chan error)}
 	workers := river.NewWorkers()
@@ -62,11 +89,13 @@ func Example() {
 		Logger:     quiet,
 	})
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
 	if err := client.Start(ctx); err != nil {
-		log.Fatal(err)
+		return err
 	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	go jobs.Run(ctx, client)
 
 	var nightly lifecycle.ID
@@ -88,28 +117,41 @@ func Example() {
 		return err
 	})
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
-	fmt.Println(<-worker.started, "is worked")
+	region := <-worker.started
+	if _, err := jobs.Transition(ctx, cancel.Order{ID: nightly}, lifecycle.TriggerComplete); err != nil {
+		return err // it is being cancelled
+	}
+	if err := show(ctx, pool, out); err != nil {
+		return err
+	}
 
 	result, err := jobs.Cancel(ctx, cancel.Order{ID: nightly, Actor: "ann", Reason: "wrong rates"})
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
-	fmt.Println(result.Counts)
-	fmt.Println(<-worker.stopped)
+	fmt.Fprintln(out, "\nann:         ", result.Counts)
+	fmt.Fprintf(out, "%-13s %v\n\n", region+":", <-worker.stopped)
 
 	if err := client.Stop(ctx); err != nil { // waits for the workers
-		log.Fatal(err)
+		return err
 	}
-	job, err := client.JobGet(ctx, int64(nightly))
+	return show(ctx, pool, out)
+}
+
+// show shows the jobs as River has them.
+func show(ctx context.Context, pool *pgxpool.Pool, out io.Writer) error {
+	rows, err := pool.Query(ctx, `SELECT id, coalesce((metadata->'ess'->>'parent')::bigint, 0), kind, state, coalesce(args->>'region', '-') FROM river_job ORDER BY id`)
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
-	fmt.Println("the nightly close is", job.State)
-	// Output:
-	// Europe is worked
-	// 2 cancelled, 2 cancelling
-	// request 2 was cancelled by "ann": wrong rates
-	// the nightly close is cancelled
+	fmt.Fprintln(out, "id parent kind    region  state in River")
+	var id, parent int
+	var kind, state, region string
+	_, err = pgx.ForEachRow(rows, []any{&id, &parent, &kind, &state, &region}, func() error {
+		_, err := fmt.Fprintf(out, "%2d %6d %-7s %-7s %s\n", id, parent, kind, region, state)
+		return err
+	})
+	return err
 }
