@@ -10,8 +10,7 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// The table's own names for states and kinds. What is not one of these, and NULL, is
-// read as 0.
+// The table's own names of states and kinds.
 var (
 	statusOf = [...]string{
 		lifecycle.StatePendingValidation:   "unchecked",
@@ -42,29 +41,24 @@ var (
 	}
 )
 
+// stateOf and kindOf return 0 for a name that is none of these.
 func stateOf(status string) lifecycle.State {
 	return lifecycle.State(max(0, slices.Index(statusOf[:], status)))
 }
-
-func kindOf(typ string) lifecycle.Kind {
-	return lifecycle.Kind(max(0, slices.Index(typeOf[:], typ)))
-}
+func kindOf(typ string) lifecycle.Kind { return lifecycle.Kind(max(0, slices.Index(typeOf[:], typ))) }
 
 // statuses returns the names of states as a list in SQL.
 func statuses(set lifecycle.StateSet) string {
 	return list(set.All(), func(s lifecycle.State) string { return "'" + statusOf[s] + "'" })
 }
 
-// readable says of a row that its type and outcome are among those names, too.
-var readable = "type IN ('" + strings.Join(typeOf[1:], "', '") + "') AND IFNULL(ends_as IN (" + statuses(lifecycle.Outcomes) + "), TRUE)"
-
-// ids returns ids as a list in SQL. They are numbers, and there may be more of them
-// than the 65,535 placeholders that a statement may have.
+// ids returns ids as a list in SQL: as they are, because there may be more of them than the
+// 65,535 placeholders that a prepared statement may have.
 func ids(all ...lifecycle.ID) string {
 	return list(slices.Values(all), func(id lifecycle.ID) string { return strconv.FormatInt(int64(id), 10) })
 }
 
-// list returns a list of no elements as NULL, which nothing is IN.
+// list returns a list for IN: of no elements NULL, in which nothing is.
 func list[T any](all iter.Seq[T], text func(T) string) string {
 	var texts []string
 	for t := range all {
@@ -76,14 +70,19 @@ func list[T any](all iter.Seq[T], text func(T) string) string {
 	return strings.Join(texts, ", ")
 }
 
-// decisions has what a cancel makes of a request of a kind in a state.
-var decisions = func() map[lifecycle.Kind]map[lifecycle.State]cancel.Decision {
-	m := map[lifecycle.Kind]map[lifecycle.State]cancel.Decision{}
+// readable says that the type and the outcome of a job have these names, too.
+var readable = "type IN ('" + strings.Join(typeOf[1:], "', '") + "') AND IFNULL(ends_as IN (" + statuses(lifecycle.Outcomes) + "), TRUE)"
+
+// decisions are what a cancel makes of jobs.
+var decisions = map[kindState]cancel.Decision{}
+
+type kindState struct {
+	kind  lifecycle.Kind
+	state lifecycle.State
+}
+
+func init() {
 	for d := range cancel.Decisions() {
-		if m[d.Kind] == nil {
-			m[d.Kind] = map[lifecycle.State]cancel.Decision{}
-		}
-		m[d.Kind][d.From] = d
+		decisions[kindState{d.Kind, d.From}] = d
 	}
-	return m
-}()
+}

@@ -12,19 +12,16 @@ CREATE TABLE jobs (
   ends_as   ENUM ('stopped', 'failed', 'warned', 'done'), -- of a stopping job, as soon as that is known
   heard_at  DATETIME(6),               -- when it began to stop, or its work checked in; UTC
   stop_root   BIGINT,                  -- who stopped it, why and when
-  stop_actor  VARCHAR(255),
-  stop_reason VARCHAR(1000),
+  stop_actor  TEXT,
+  stop_reason TEXT,
   stop_at     DATETIME(6),
 
-  -- There are no partial indexes here. An index over a computed column that says what
-  -- is wanted does the same. Both say so of a job that cannot be read, too.
-  live     BOOLEAN AS ((type IN ('task', 'step', 'flow', 'dynamic_flow') AND ends_as IS NULL AND
-                        status IN ('rejected', 'expired', 'stopped', 'failed', 'warned', 'done', 'closed')) IS NOT TRUE) STORED,
-  stopping BOOLEAN AS (live AND (type IN ('task', 'step', 'flow', 'dynamic_flow') AND ends_as IS NULL AND
-                        status IN ('unchecked', 'planned', 'queued', 'blocked', 'held', 'running', 'paused', 'finishing', 'retrying',
-                                   'broken', 'closing')) IS NOT TRUE) STORED,
+  -- There are no partial indexes here. An index over a computed column does the same: live
+  -- is everything that is not known to have ended.
+  live BOOLEAN AS ((type IN ('task', 'step', 'flow', 'dynamic_flow') AND ends_as IS NULL AND
+                    status IN ('rejected', 'expired', 'stopped', 'failed', 'warned', 'done', 'closed')) IS NOT TRUE) STORED,
   KEY (parent_id, live, id), -- pages of children
-  KEY (stopping, id),        -- what Resume goes through: nearly nothing, nearly always
+  KEY (status, id),          -- what Resume goes through
 
   CHECK (type <> '' AND status <> ''), -- what an ENUM keeps for a value that it does not know, unless sql_mode is strict
   CHECK (ends_as IS NULL OR ends_as <> '' AND status = 'stopping')

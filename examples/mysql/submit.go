@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"errors"
 
 	"example.com/ess/cancel"
 	esserrors "example.com/ess/errors"
@@ -33,13 +32,13 @@ func (s *Store) Submit(ctx context.Context, r lifecycle.Request) (id lifecycle.I
 	return id, err
 }
 
-// Admit returns nil if the job admits a child ([lifecycle.Admit]), and then nobody else
-// changes the job until the transaction, in which the caller inserts the child, has ended.
-// The errors are those of [Store.Submit].
+// Admit returns nil if the job admits a child, and then nobody else changes the job before
+// the transaction ends, in which the caller inserts the child. The errors are those of
+// [Store.Submit].
 //
 // It counts the child. A lock, such as that of SELECT ... LOCK IN SHARE MODE, holds on one
 // server; transactions on two nodes of a Galera cluster exclude each other by what they have
-// written, and by nothing else.
+// changed, and by nothing else.
 func (s *Store) Admit(ctx context.Context, tx *sql.Tx, id lifecycle.ID) error {
 	result, err := tx.ExecContext(ctx, "UPDATE "+s.table+" SET children = children + 1"+
 		" WHERE id = ? AND type IN ('flow', 'dynamic_flow') AND status IN ("+statuses(lifecycle.Admitting)+")", id)
@@ -49,9 +48,9 @@ func (s *Store) Admit(ctx context.Context, tx *sql.Tx, id lifecycle.ID) error {
 	if n, err := result.RowsAffected(); err != nil || n == 1 {
 		return err
 	}
-	parent, err := only(s.requests(ctx, tx, "id = ? FOR UPDATE", id)) // as it is now, at any level of isolation
-	switch {
-	case errors.Is(err, cancel.ErrNotFound):
+	found, _, err := s.find(ctx, tx, "id = ? FOR UPDATE", id) // what is there now, at any level of isolation
+	switch parent, err := only(found, err); {
+	case err == cancel.ErrNotFound:
 		return esserrors.NotFound("submit", int64(id), err)
 	case err != nil:
 		return err
