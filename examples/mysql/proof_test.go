@@ -1,29 +1,85 @@
 package mysql_test
 
 import (
+	"os"
+	"slices"
 	"testing"
 
 	"example.com/ess/cancel/canceltest"
 	"example.com/ess/examples/mysql"
 )
 
+// long says that the proofs are to take their time. A little of each is enough for every
+// day, as package canceltest does all of it with another store.
+var long = os.Getenv("ESS_LONG") != ""
+
+func proven(t *testing.T) canceltest.Harness {
+	t.Helper()
+	t.Parallel()
+	return newHarness(open(t, newDatabase(t, server)), mysql.Schema)
+}
+
+// trees are those in which a process dies, or a call fails, at every single place.
+func trees(t *testing.T) []canceltest.Tree {
+	if long {
+		return canceltest.Trees()
+	}
+	return []canceltest.Tree{
+		{Name: "container", Requests: parse(t, "1 PARENT RUNNING\n  2 CHILD RUNNING\n  3 CHILD WAIT")},
+		{Name: "with work", Requests: parse(t, "1 SUBREQUEST_PARENT RUNNING\n  2 CHILD WAIT")},
+	}
+}
+
+// The process dies at every single call of the store.
 func TestCrashes(t *testing.T) {
-	t.Log(canceltest.RunCrashes(t, newHarness(open(t, newDatabase(t, server)), mysql.Schema)))
+	h := proven(t)
+	n := canceltest.RunCrashes(t, h, trees(t)...)
+	if t.Logf("a process died %d times, and all of that was made good", n); n == 0 {
+		t.Error("no process died")
+	}
 }
+
+// Every single call of the store goes wrong, in every way.
 func TestFaults(t *testing.T) {
-	t.Log(canceltest.RunFaults(t, newHarness(open(t, newDatabase(t, server)), mysql.Schema)))
+	h := proven(t)
+	n := canceltest.RunFaults(t, h, trees(t)...)
+	if t.Logf("%d calls went wrong, and all of that was made good", n); n == 0 {
+		t.Error("nothing went wrong")
+	}
 }
+
+// Many use one store at a time.
 func TestStorm(t *testing.T) {
-	canceltest.RunStorm(t, newHarness(open(t, newDatabase(t, server)), mysql.Schema), nil)
+	h, opts := proven(t), canceltest.StormOptions{}
+	if !long {
+		opts.Storms = 3
+	}
+	canceltest.RunStorm(t, h, &opts)
 }
+
+// Random commands do what a model says.
 func TestRandom(t *testing.T) {
-	canceltest.RunRandom(t, newHarness(open(t, newDatabase(t, server)), mysql.Schema), nil)
+	h, opts := proven(t), canceltest.RandomOptions{}
+	if !long {
+		opts.Worlds, opts.Requests = 20, 300
+	}
+	canceltest.RunRandom(t, h, &opts)
 }
+
+// Actors work on small trees in every order in which their steps can happen, Submit among
+// them.
 func TestWorlds(t *testing.T) {
+	h := proven(t)
+	some := []string{
+		"leaf/finishes", "children/submitted", "children/submitted and started", "children/finish and start",
+		"children/parent ends by itself", "death/of a submitter", "faults/of the canceller", "work/ends by itself",
+	}
 	for _, w := range canceltest.Worlds() {
-		t.Run(w.Name, func(t *testing.T) {
-			w.Harness = newHarness(open(t, newDatabase(t, server)), mysql.Schema)
-			canceltest.RunWorld(t, w)
-		})
+		if long || slices.Contains(some, w.Name) {
+			t.Run(w.Name, func(t *testing.T) {
+				w.Harness = h
+				canceltest.RunWorld(t, w)
+			})
+		}
 	}
 }

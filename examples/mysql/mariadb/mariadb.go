@@ -38,6 +38,7 @@ type Server struct {
 	dir  string
 	args []string
 	cred *syscall.Credential // whom to run as; nil for oneself
+	node bool                // it is one of a cluster
 	cmd  *exec.Cmd
 	done chan struct{} // closed when cmd has ended
 }
@@ -178,27 +179,21 @@ func (s *Server) start(ctx context.Context, more ...string) error {
 		_ = cmd.Wait() // how it ended does not matter
 		close(done)
 	}(s.cmd, s.done)
-	if err := s.await(ctx, func(*sql.DB) bool { return true }); err != nil {
+	if err := s.await(ctx); err != nil {
 		said, _ := os.ReadFile(log.Name())
 		return errors.Join(fmt.Errorf("mariadb: the server does not get ready: %w\n%s", err, said), s.Kill())
 	}
 	return nil
 }
 
-// await waits until the server answers and ready says that it is.
-func (s *Server) await(ctx context.Context, ready func(*sql.DB) bool) error {
-	cfg, err := driver.ParseDSN(s.DSN(""))
+// await waits until the server answers.
+func (s *Server) await(ctx context.Context) error {
+	db, err := s.open()
 	if err != nil {
 		return err
 	}
-	cfg.Logger = &driver.NopLogger{}
-	connector, err := driver.NewConnector(cfg)
-	if err != nil {
-		return err
-	}
-	db := sql.OpenDB(connector)
 	defer db.Close()
-	for db.PingContext(ctx) != nil || !ready(db) {
+	for db.PingContext(ctx) != nil || s.node && !synced(db) {
 		select {
 		case <-s.done:
 			return errors.New("it has ended")
@@ -208,6 +203,19 @@ func (s *Server) await(ctx context.Context, ready func(*sql.DB) bool) error {
 		}
 	}
 	return nil
+}
+
+func (s *Server) open() (*sql.DB, error) {
+	cfg, err := driver.ParseDSN(s.DSN(""))
+	if err != nil {
+		return nil, err
+	}
+	cfg.Logger = &driver.NopLogger{}
+	connector, err := driver.NewConnector(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return sql.OpenDB(connector), nil
 }
 
 func credential(name string) (*syscall.Credential, error) {

@@ -1,0 +1,60 @@
+package mysql_test
+
+import (
+	"testing"
+
+	"example.com/ess/cancel"
+	"example.com/ess/examples/mysql"
+)
+
+// Nodes exclude each other by what transactions have changed, and by nothing else. One node
+// has let a child in when another fences the parent; it commits before it has applied the
+// fence, as it is busy with something else.
+func (g *galera) admission(t *testing.T) {
+	for _, tt := range []struct {
+		name, admit string
+		escapes     bool
+	}{
+		{"a lock", "SELECT id FROM jobs WHERE id = 1 AND status = 'running' FOR UPDATE", true},
+		{"a write that changes nothing", "UPDATE jobs SET children = children WHERE id = 1 AND status = 'running'", true},
+		{"what Admit does", "UPDATE jobs SET children = children + 1 WHERE id = 1 AND status = 'running'", false},
+	} {
+		const tries = 5 // should the node not be busy for long enough
+		for try := 1; ; try++ {
+			refused, escaped := g.admit(t, tt.admit)
+			if refused == escaped {
+				t.Errorf("%s: refused: %v, escaped: %v", tt.name, refused, escaped)
+			}
+			if escaped == tt.escapes {
+				break
+			}
+			if !tt.escapes || try == tries {
+				t.Errorf("%s: escaped: %v, want %v", tt.name, escaped, tt.escapes)
+				break
+			}
+		}
+	}
+}
+
+func (g *galera) admit(t *testing.T, admit string) (refused, escaped bool) {
+	dbs := g.database(t)
+	mustExec(t, dbs[0], "CREATE TABLE others (id INT PRIMARY KEY, n INT NOT NULL)")
+	mustExec(t, dbs[0], "INSERT INTO others SELECT seq, 0 FROM seq_1_to_50000")
+	if err := insert(t.Context(), dbs[0], "jobs", parse(t, "1 PARENT RUNNING")); err != nil {
+		t.Fatal(err)
+	}
+	tx, err := dbs[1].BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustExec(t, tx, admit)
+	mustExec(t, tx, "INSERT INTO jobs (id, parent_id, type, status) VALUES (2, 1, 'step', 'planned')")
+	mustExec(t, dbs[0], "UPDATE others SET n = n + 1")
+	if _, err := cancel.New(mysql.New(dbs[0], "jobs"), nil).Cancel(t.Context(), cancel.Order{ID: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if err = tx.Commit(); err != nil && !isDeadlock(err) {
+		t.Fatal(err)
+	}
+	return err != nil, queryOne[int](t, dbs[0], "SELECT COUNT(*) FROM jobs WHERE parent_id = 1 AND live = 1") > 0
+}
