@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"testing"
 
+	driver "github.com/go-sql-driver/mysql"
+
 	"example.com/ess/cancel"
 	"example.com/ess/examples/mysql"
 	"example.com/ess/lifecycle"
@@ -84,6 +86,72 @@ SELECT 1000 + seq, IF(seq < 20000, 1, 2 + seq % 299), 'step', IF(seq % 10 = 0, '
 	}
 	if sorts("live = 1") || !sorts("live") {
 		t.Errorf(`"live = 1" sorts: %v; "live" sorts: %v`, sorts("live = 1"), sorts("live"))
+	}
+}
+
+// How many statements a call sends, each of them a round trip.
+func TestRoundTrips(t *testing.T) {
+	t.Parallel()
+	db := setup(t, server, parse(t, "1 PARENT RUNNING\n  2 CHILD WAIT\n  3 CHILD WAIT\n  4 CHILD WAIT\n5 PARENT RUNNING")...)
+	db.SetMaxOpenConns(1)
+	store := mysql.New(db, "jobs")
+	sent := func() int {
+		return queryOne[int](t, db, "SELECT variable_value FROM information_schema.session_status WHERE variable_name = 'Questions'")
+	}
+	q := cancel.ChildQuery{Parents: []lifecycle.ID{1}, States: lifecycle.Live, Limit: 10}
+	change := func(id lifecycle.ID) cancel.Change {
+		return cancel.Change{Old: lifecycle.Request{ID: id, Kind: lifecycle.KindChild, State: lifecycle.StateWait}, Trigger: lifecycle.TriggerCancel, State: lifecycle.StateCancelled}
+	}
+	for _, tt := range []struct {
+		name string
+		want int
+		call func() error
+	}{
+		{"Get", 1, func() error { _, err := store.Get(t.Context(), 1); return err }},
+		{"Children", 1, func() error { _, err := store.Children(t.Context(), q); return err }},
+		{"Apply of one change", 1, func() error { _, err := store.Apply(t.Context(), []cancel.Change{change(2)}); return err }},
+		// Those of a transaction begin with BEGIN and end with COMMIT.
+		{"Apply of two", 4, func() error { _, err := store.Apply(t.Context(), []cancel.Change{change(2), change(3)}); return err }},
+		{"CancelChildren", 4, func() error {
+			_, err := store.CancelChildren(t.Context(), cancel.ChildCancel{Query: q, Cause: cancel.Cause{Root: 1, Time: moment}})
+			return err
+		}},
+		{"Submit", 4, func() error {
+			_, err := store.Submit(t.Context(), lifecycle.Request{Parent: 1, Kind: lifecycle.KindChild, State: lifecycle.StateWait})
+			return err
+		}},
+		{"EndParent", 1, func() error {
+			_, err := store.EndParent(t.Context(), cancel.Change{Old: lifecycle.Request{ID: 5, State: lifecycle.StateRunning}, State: lifecycle.StateError})
+			return err
+		}},
+	} {
+		before := sent()
+		if err := tt.call(); err != nil {
+			t.Fatal(err)
+		}
+		if n := sent() - before - 1; n != tt.want { // one asks for the number
+			t.Errorf("%s takes %d round trips, want %d", tt.name, n, tt.want)
+		}
+	}
+}
+
+// With pages of 1,000 no statement is longer than 32 KiB, however large the ids are. Where even
+// that is too long for a server, smaller pages fit.
+func TestStatementsFit(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ bytes, page int }{{32 << 10, 1000}, {8 << 10, 250}} {
+		db := openWithout(t, newDatabase(t, server), func(cfg *driver.Config) { cfg.MaxAllowedPacket = tt.bytes })
+		mustExec(t, db, mysql.Schema)
+		mustExec(t, db, "INSERT INTO jobs (id, type, status) VALUES (1, 'flow', 'running')")
+		mustExec(t, db, "INSERT INTO jobs (id, parent_id, type, status) SELECT 9000000000000000000 + seq, 1, 'flow', 'running' FROM seq_1_to_1500")
+		mustExec(t, db, "INSERT INTO jobs (id, parent_id, type, status) SELECT 9100000000000000000 + seq, 9000000000000000000 + seq, 'step', 'queued' FROM seq_1_to_1500")
+		c := cancel.New(mysql.New(db, "jobs"), &cancel.Options{PageSize: tt.page})
+		if _, err := c.Cancel(t.Context(), cancel.Order{ID: 1}); err != nil {
+			t.Errorf("pages of %d in %d bytes: %v", tt.page, tt.bytes, err)
+		}
+		if n := queryOne[int](t, db, "SELECT COUNT(*) FROM jobs WHERE status <> 'stopped'"); n > 0 {
+			t.Errorf("pages of %d in %d bytes: %d jobs are not stopped", tt.page, tt.bytes, n)
+		}
 	}
 }
 

@@ -242,31 +242,6 @@ func TestCancelGetsItsTurn(t *testing.T) {
 	}
 }
 
-// A look at the parent does not admit a child. In a transaction at REPEATABLE READ it sees
-// the parent as it was at the first look; what is written goes by what is there.
-func TestALookIsNoAdmission(t *testing.T) {
-	t.Parallel()
-	db := setup(t, server, parse(t, "1 PARENT RUNNING")...)
-	store := mysql.New(db, "jobs")
-	tx, err := db.BeginTx(t.Context(), &sql.TxOptions{Isolation: sql.LevelRepeatableRead})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = tx.Rollback() }()
-	look := func() string { return queryOne[string](t, tx, "SELECT status FROM jobs WHERE id = 1") }
-	before := look()
-	if _, err := cancel.New(store, nil).Cancel(t.Context(), cancel.Order{ID: 1}); err != nil {
-		t.Fatal(err)
-	}
-	if after := look(); before != "running" || after != "running" {
-		t.Errorf("the transaction saw the parent %s, and after the cancel %s", before, after)
-	}
-	err = store.Admit(t.Context(), tx, 1)
-	if e, ok := errors.AsType[*driver.MySQLError](err); !errors.Is(err, esserrors.CodeUnsupportedState) && (!ok || e.Number != 1020) {
-		t.Errorf("Admit = %v, want it refused", err) // from MariaDB 11.6 on the transaction fails
-	}
-}
-
 // The heartbeat of a job, twice in a second, writes what is there already. To a client that
 // asks for the rows that are different now the second seems to have found no job, as if it
 // had been taken away.

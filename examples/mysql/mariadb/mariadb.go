@@ -140,10 +140,10 @@ func (s *Server) command(ctx context.Context, name string, args ...string) (*exe
 	return cmd, nil
 }
 
-// install makes the system tables, and a user root without a password.
+// install makes the system tables, a user root without a password, and an empty database test.
 func (s *Server) install(ctx context.Context) error {
 	cmd, err := s.command(ctx, "mariadb-install-db", "--no-defaults", "--datadir="+s.data(), "--auth-root-authentication-method=normal",
-		"--skip-test-db", "--innodb-log-file-size=32M")
+		"--innodb-log-file-size=32M")
 	if err != nil {
 		return err
 	}
