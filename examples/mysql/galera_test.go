@@ -19,7 +19,7 @@ import (
 	"example.com/ess/lifecycle"
 )
 
-// sync makes reads and writes on a node wait for all that has been committed on any node.
+// syncWait makes reads and writes on a node wait for all that has been committed on any node.
 const syncWait = "?wsrep_sync_wait=7"
 
 // Three nodes of one cluster. The subtests run one after the other; the last two take nodes
@@ -49,13 +49,21 @@ func TestGalera(t *testing.T) {
 
 type galera struct{ nodes []*mariadb.Server }
 
-// database makes a database with the table jobs, and returns connections to each of the nodes.
-func (g *galera) database(t *testing.T) (dbs []*sql.DB) {
+// open makes a database and returns connections to it on each of the nodes.
+func (g *galera) open(t *testing.T, parameters string) (dbs []*sql.DB) {
 	t.Helper()
 	name := strings.TrimPrefix(newDatabase(t, g.nodes[0]), g.nodes[0].DSN(""))
 	for _, n := range g.nodes {
-		dbs = append(dbs, open(t, n.DSN(name)+syncWait))
+		mustExec(t, open(t, n.DSN("")+syncWait), "SELECT 1") // to connect to a database does not wait for it
+		dbs = append(dbs, open(t, n.DSN(name)+parameters))
 	}
+	return dbs
+}
+
+// database is open with the table jobs.
+func (g *galera) database(t *testing.T) []*sql.DB {
+	t.Helper()
+	dbs := g.open(t, syncWait)
 	mustExec(t, dbs[0], mysql.Schema)
 	return dbs
 }
@@ -99,11 +107,7 @@ func (r *rotation) EndParent(ctx context.Context, ch cancel.Change) (bool, error
 // harness has each call go to another node.
 func (g *galera) harness(t *testing.T, parameters string) canceltest.Harness {
 	t.Helper()
-	name := strings.TrimPrefix(newDatabase(t, g.nodes[0]), g.nodes[0].DSN(""))
-	var dbs []*sql.DB
-	for _, n := range g.nodes {
-		dbs = append(dbs, open(t, n.DSN(name)+parameters))
-	}
+	dbs := g.open(t, parameters)
 	s := &shelf{db: dbs[0], schema: mysql.Schema, used: map[cancel.Repository]string{}}
 	s.store = func(table string) cancel.Repository {
 		r := &rotation{}
