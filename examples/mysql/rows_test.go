@@ -119,9 +119,14 @@ func TestAttempts(t *testing.T) {
 		t.Errorf("attempt 1 ends the job: %v", err)
 	}
 	// Between the look and the write the job has been started again.
+	store := mysql.New(db, "jobs")
 	old := lifecycle.Request{ID: 1, Kind: lifecycle.KindSingleton, State: lifecycle.StateRunning, Attempt: 1}
-	made, err := mysql.New(db, "jobs").Apply(t.Context(), []cancel.Change{{Old: old, Trigger: lifecycle.TriggerComplete, State: lifecycle.StateCompleted, Attempt: 1}})
-	if err != nil || made[0] {
-		t.Errorf("Apply with an attempt that has been superseded = %v, %v", made, err)
+	late := cancel.Change{Old: old, Trigger: lifecycle.TriggerComplete, State: lifecycle.StateCompleted, Attempt: 1}
+	gone := late
+	gone.Old.ID = 2
+	for _, batch := range [][]cancel.Change{{late}, {late, gone}} {
+		if made, err := store.Apply(t.Context(), batch); err != nil || made[0] {
+			t.Errorf("Apply of %d changes with an attempt that has been superseded = %v, %v", len(batch), made, err)
+		}
 	}
 }

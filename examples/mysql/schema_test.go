@@ -104,6 +104,9 @@ func TestUnreadable(t *testing.T) {
 			}
 			mustExec(t, db, "UPDATE jobs SET "+spoil+" WHERE id = 3")
 			var repo cancel.Repository = mysql.New(db, "jobs")
+			if r, err := repo.Get(t.Context(), 3); err != nil || r != (lifecycle.Request{ID: 3, Parent: 1}) {
+				t.Errorf("%s: Get = %+v, %v, want the id and the parent", spoil, r, err)
+			}
 			if plain {
 				repo = canceltest.Plain(repo)
 			}
