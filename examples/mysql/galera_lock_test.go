@@ -1,6 +1,7 @@
 package mysql_test
 
 import (
+	"database/sql"
 	"testing"
 
 	"example.com/ess/cancel"
@@ -11,13 +12,20 @@ import (
 // has let a child in when another fences the parent; it commits before it has applied the
 // fence, as it is busy with something else.
 func (g *galera) admission(t *testing.T) {
+	by := func(statement string) func(*mysql.Store, *sql.Tx) error {
+		return func(_ *mysql.Store, tx *sql.Tx) error {
+			_, err := tx.ExecContext(t.Context(), statement)
+			return err
+		}
+	}
 	for _, tt := range []struct {
-		name, admit string
-		escapes     bool
+		name    string
+		admit   func(store *mysql.Store, tx *sql.Tx) error
+		escapes bool
 	}{
-		{"a lock", "SELECT id FROM jobs WHERE id = 1 AND status = 'running' FOR UPDATE", true},
-		{"a write that changes nothing", "UPDATE jobs SET children = children WHERE id = 1 AND status = 'running'", true},
-		{"what Admit does", "UPDATE jobs SET children = children + 1 WHERE id = 1 AND status = 'running'", false},
+		{"a lock", by("SELECT id FROM jobs WHERE id = 1 AND status = 'running' FOR UPDATE"), true},
+		{"a write that changes nothing", by("UPDATE jobs SET children = children WHERE id = 1 AND status = 'running'"), true},
+		{"Admit", func(store *mysql.Store, tx *sql.Tx) error { return store.Admit(t.Context(), tx, 1) }, false},
 	} {
 		const tries = 5 // should the node not be busy for long enough
 		for try := 1; ; try++ {
@@ -36,7 +44,8 @@ func (g *galera) admission(t *testing.T) {
 	}
 }
 
-func (g *galera) admit(t *testing.T, admit string) (refused, escaped bool) {
+func (g *galera) admit(t *testing.T, admit func(*mysql.Store, *sql.Tx) error) (refused, escaped bool) {
+	t.Helper()
 	dbs := g.database(t)
 	mustExec(t, dbs[0], "CREATE TABLE others (id INT PRIMARY KEY, n INT NOT NULL)")
 	mustExec(t, dbs[0], "INSERT INTO others SELECT seq, 0 FROM seq_1_to_50000")
@@ -47,7 +56,9 @@ func (g *galera) admit(t *testing.T, admit string) (refused, escaped bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mustExec(t, tx, admit)
+	if err := admit(mysql.New(dbs[1], "jobs"), tx); err != nil {
+		t.Fatal(err)
+	}
 	mustExec(t, tx, "INSERT INTO jobs (id, parent_id, type, status) VALUES (2, 1, 'step', 'planned')")
 	mustExec(t, dbs[0], "UPDATE others SET n = n + 1")
 	if _, err := cancel.New(mysql.New(dbs[0], "jobs"), nil).Cancel(t.Context(), cancel.Order{ID: 1}); err != nil {

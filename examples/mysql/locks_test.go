@@ -4,6 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -137,5 +140,49 @@ func TestDeleteWaits(t *testing.T) {
 	}
 	if _, err := impatient.ExecContext(t.Context(), "DELETE FROM jobs WHERE id = 2 AND live = 0"); err != nil {
 		t.Errorf("DELETE by the id: %v", err)
+	}
+}
+
+// Calls whose context ends in the middle say so, whatever the driver makes of it.
+func TestContextsEndInTheMiddle(t *testing.T) {
+	t.Parallel()
+	db := setup(t, server, tree(1)...)
+	store := mysql.New(db, "jobs")
+	q := cancel.ChildQuery{Parents: []lifecycle.ID{1, 2, 42, 52}, States: lifecycle.Live, Limit: 1000}
+	page, err := store.Children(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var unchanged []cancel.Change
+	for _, r := range page {
+		unchanged = append(unchanged, cancel.Change{Old: r, State: r.State, Attempt: r.Attempt})
+	}
+	calls := []func(ctx context.Context) error{
+		func(ctx context.Context) error { _, err := store.Children(ctx, q); return err },
+		func(ctx context.Context) error { _, err := store.Apply(ctx, unchanged); return err },
+		func(ctx context.Context) error { _, err := store.Apply(ctx, unchanged[:1]); return err },
+		func(ctx context.Context) error {
+			_, err := store.Submit(ctx, lifecycle.Request{Parent: 1, Kind: lifecycle.KindChild, State: lifecycle.StateWait})
+			return err
+		},
+	}
+	var ended atomic.Int64
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for i := range 400 {
+				ctx, stop := context.WithTimeout(t.Context(), rand.N(6*time.Millisecond))
+				if err := calls[i%len(calls)](ctx); errors.Is(err, context.DeadlineExceeded) {
+					ended.Add(1)
+				} else if err != nil {
+					t.Error(err)
+				}
+				stop()
+			}
+		})
+	}
+	all.Wait()
+	if t.Logf("%d of 3200 calls were ended by their contexts", ended.Load()); ended.Load() == 0 {
+		t.Error("none was")
 	}
 }

@@ -17,19 +17,18 @@ import (
 // known which were made, and there is no UPDATE ... RETURNING: in a transaction, the jobs are
 // locked, compared and written.
 func (s *Store) Apply(ctx context.Context, changes []cancel.Change) (made []bool, err error) {
-	made = make([]bool, len(changes))
 	if len(changes) == 1 {
-		made[0], err = s.applyOne(ctx, changes[0], false)
-		return made, err
+		one, err := s.applyOne(ctx, changes[0], false)
+		return []bool{one}, err
 	}
 	index := make(map[lifecycle.ID]int, len(changes))
-	all := make([]lifecycle.ID, len(changes))
+	jobs := make([]lifecycle.ID, len(changes))
 	for i, ch := range changes {
-		index[ch.Old.ID], all[i] = i, ch.Old.ID
+		index[ch.Old.ID], jobs[i] = i, ch.Old.ID
 	}
-	return made, s.transact(ctx, func(tx *sql.Tx) error {
-		clear(made)
-		found, _, err := s.find(ctx, tx, "id IN ("+ids(all...)+") FOR UPDATE")
+	err = s.transact(ctx, func(tx *sql.Tx) error {
+		made = make([]bool, len(changes))
+		found, _, err := s.find(ctx, tx, "id IN ("+ids(jobs...)+") FOR UPDATE")
 		var todo []cancel.Change
 		for _, r := range found {
 			i := index[r.ID]
@@ -40,6 +39,7 @@ func (s *Store) Apply(ctx context.Context, changes []cancel.Change) (made []bool
 		}
 		return errors.Join(err, s.write(ctx, tx, todo))
 	})
+	return made, err
 }
 
 // EndParent implements [cancel.ParentEnder]. Who has been let in by [Store.Admit] has the job
