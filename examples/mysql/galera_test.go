@@ -14,6 +14,7 @@ import (
 
 	"example.com/ess/cancel"
 	"example.com/ess/cancel/canceltest"
+	"example.com/ess/cancel/canceltest/simulate"
 	"example.com/ess/examples/mysql"
 	"example.com/ess/examples/mysql/mariadb"
 	"example.com/ess/lifecycle"
@@ -70,11 +71,11 @@ func (g *galera) database(t *testing.T) []*sql.DB {
 
 // A rotation calls another node each time.
 type rotation struct {
-	stores []*kitStore
+	stores []*mysql.Store
 	calls  atomic.Int64
 }
 
-func (r *rotation) next() *kitStore { return r.stores[int(r.calls.Add(1))%len(r.stores)] }
+func (r *rotation) next() *mysql.Store { return r.stores[int(r.calls.Add(1))%len(r.stores)] }
 
 func (r *rotation) Get(ctx context.Context, id lifecycle.ID) (lifecycle.Request, error) {
 	return r.next().Get(ctx, id)
@@ -104,26 +105,27 @@ func (r *rotation) EndParent(ctx context.Context, ch cancel.Change) (bool, error
 	return r.next().EndParent(ctx, ch)
 }
 
+func (r *rotation) Submit(ctx context.Context, request lifecycle.Request) (lifecycle.ID, error) {
+	return r.next().Submit(ctx, request)
+}
+
 // harness has each call go to another node.
 func (g *galera) harness(t *testing.T, parameters string) canceltest.Harness {
 	t.Helper()
 	dbs := g.open(t, parameters)
-	s := &shelf{db: dbs[0], schema: mysql.Schema, used: map[cancel.Repository]string{}}
-	s.store = func(table string) cancel.Repository {
+	return (&shelf{db: dbs[0], schema: mysql.Schema, store: func(table string) cancel.Repository {
 		r := &rotation{}
 		for _, db := range dbs {
-			r.stores = append(r.stores, &kitStore{mysql.New(db, table), table})
+			r.stores = append(r.stores, mysql.New(db, table))
 		}
 		return r
-	}
-	return s.harness()
+	}}).harness()
 }
 
 // With every call on another node the store does what package cancel asks for.
 func (g *galera) contract(t *testing.T) {
 	canceltest.Run(t, g.harness(t, syncWait))
-	opts := canceltest.StormOptions{Storms: 2}
-	canceltest.RunStorm(t, g.harness(t, syncWait), &opts)
+	simulate.RunStorm(t, g.harness(t, syncWait), &simulate.StormOptions{Storms: 2})
 }
 
 // Without wsrep_sync_wait a node answers as of what it has applied. Here one is kept from

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"example.com/ess/cancel/canceltest"
+	"example.com/ess/cancel/canceltest/explore"
+	"example.com/ess/cancel/canceltest/simulate"
 	"example.com/ess/examples/mysql"
 )
 
@@ -20,20 +22,20 @@ func proven(t *testing.T) canceltest.Harness {
 }
 
 // trees are those in which a process dies, or a call fails, at every single place.
-func trees(t *testing.T) []canceltest.Tree {
+func trees(t *testing.T) *simulate.TreeOptions {
 	if long {
-		return canceltest.Trees()
+		return &simulate.TreeOptions{Trials: -1}
 	}
-	return []canceltest.Tree{
+	return &simulate.TreeOptions{Trials: -1, Trees: []simulate.Tree{
 		{Name: "container", Requests: parse(t, "1 PARENT RUNNING\n  2 CHILD RUNNING\n  3 CHILD WAIT")},
 		{Name: "with work", Requests: parse(t, "1 SUBREQUEST_PARENT RUNNING\n  2 CHILD WAIT")},
-	}
+	}}
 }
 
 // The process dies at every single call of the store.
 func TestCrashes(t *testing.T) {
 	h := proven(t)
-	n := canceltest.RunCrashes(t, h, trees(t)...)
+	n := simulate.RunCrashes(t, h, trees(t))
 	if t.Logf("a process died %d times, and all of that was made good", n); n == 0 {
 		t.Error("no process died")
 	}
@@ -42,7 +44,7 @@ func TestCrashes(t *testing.T) {
 // Every single call of the store goes wrong, in every way.
 func TestFaults(t *testing.T) {
 	h := proven(t)
-	n := canceltest.RunFaults(t, h, trees(t)...)
+	n := simulate.RunFaults(t, h, trees(t))
 	if t.Logf("%d calls went wrong, and all of that was made good", n); n == 0 {
 		t.Error("nothing went wrong")
 	}
@@ -50,20 +52,20 @@ func TestFaults(t *testing.T) {
 
 // Many use one store at a time.
 func TestStorm(t *testing.T) {
-	h, opts := proven(t), canceltest.StormOptions{}
+	h, opts := proven(t), simulate.StormOptions{}
 	if !long {
 		opts.Storms = 3
 	}
-	canceltest.RunStorm(t, h, &opts)
+	simulate.RunStorm(t, h, &opts)
 }
 
 // Random commands do what a model says.
 func TestRandom(t *testing.T) {
-	h, opts := proven(t), canceltest.RandomOptions{}
+	h, opts := proven(t), simulate.RandomOptions{}
 	if !long {
 		opts.Worlds, opts.Requests = 20, 300
 	}
-	canceltest.RunRandom(t, h, &opts)
+	simulate.RunRandom(t, h, &opts)
 }
 
 // Actors work on small trees in every order in which their steps can happen, Submit among
@@ -71,15 +73,21 @@ func TestRandom(t *testing.T) {
 func TestWorlds(t *testing.T) {
 	h := proven(t)
 	some := []string{
-		"leaf/finishes", "children/submitted", "children/submitted and started", "children/finish and start",
-		"children/parent ends by itself", "death/of a submitter", "faults/of the canceller", "work/ends by itself",
+		"leaf/finishes", "children/submitted", "children/submitted and started", "children/parent ends by itself",
+		"ends/a parent beside a submission", "ends/a parent that fails beside a submission and a cancel", "deleted/children",
+		"attempt/superseded", "death/of a submitter", "faults/of the canceller", "work/ends by itself",
 	}
-	for _, w := range canceltest.Worlds() {
+	n := 0
+	for _, w := range explore.Worlds() {
 		if long || slices.Contains(some, w.Name) {
+			n++
 			t.Run(w.Name, func(t *testing.T) {
 				w.Harness = h
-				canceltest.RunWorld(t, w)
+				explore.Run(t, w)
 			})
 		}
+	}
+	if n < len(some) {
+		t.Errorf("only %d of %d worlds are there", n, len(some))
 	}
 }
