@@ -216,4 +216,3 @@ func stateName(s lifecycle.State) string {
 	}
 	return s.String()
 }
-
