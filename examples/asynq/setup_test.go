@@ -23,7 +23,13 @@ func TestMain(m *testing.M) {
 	os.Exit(run(m))
 }
 
+// silent has the Redis client not write to the log that a server is away, which it often is here.
+type silent struct{}
+
+func (silent) Printf(context.Context, string, ...any) {}
+
 func run(m *testing.M) int {
+	redis.SetLogger(silent{})
 	// Most tests are about what is done, not about whether it lasts.
 	server, err := redisserver.Start(context.Background())
 	if err != nil {
@@ -43,7 +49,7 @@ func run(m *testing.M) int {
 // connect returns a client.
 func connect(t testing.TB, addr string) *redis.Client {
 	t.Helper()
-	rdb := redis.NewClient(&redis.Options{Addr: addr, PoolSize: 50})
+	rdb := redis.NewClient(&redis.Options{Addr: addr, PoolSize: 50, DialerRetries: 1})
 	t.Cleanup(func() { _ = rdb.Close() })
 	return rdb
 }
