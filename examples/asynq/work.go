@@ -78,12 +78,14 @@ func (j *Jobs) work(delivery context.Context, id lifecycle.ID, work func(context
 	tries := triesOf(delivery)
 	r, err := j.start(ctx, id, tries)
 	if done = err == nil && r.State == lifecycle.StateRunning; done {
+		alive, stop := context.WithCancel(ctx) // also while it takes its time to stop
+		go cancel.Repeat(alive, j.grace/3, func(ctx context.Context) {
+			_, _ = j.CheckIn(ctx, cancel.Order{ID: id, Attempt: r.Attempt})
+		})
+		defer stop()
 		err = j.workers.Run(ctx, j.Canceller, r, func(ctx context.Context) error {
 			ctx, stop := within(ctx, delivery)
 			defer stop()
-			go cancel.Repeat(ctx, j.grace/3, func(ctx context.Context) { // it is alive
-				_, _ = j.CheckIn(ctx, cancel.Order{ID: id, Attempt: r.Attempt})
-			})
 			return work(ctx)
 		}, &cancel.RunOptions{End: tries.end})
 	}

@@ -20,13 +20,15 @@ local function gone(h) return not (h[1] or h[2] or h[3]) end
 
 local function readable(h)
   return h[1] and KINDS[h[2]] and STATES[h[3]] and (h[4] == '' or OUTCOMES[h[4]])
+    and string.find(h[5], '^-?%d*$') and string.find(h[6], '^%d+$')
 end
 
--- push appends the seven values of a request to a flat list.
+-- push appends the seven values of a request to a flat list, without the state if who asks could
+-- not see otherwise that the record cannot be read.
 local function push(out, id, parent, h)
   local n = #out
   out[n + 1], out[n + 2], out[n + 3], out[n + 4], out[n + 5], out[n + 6], out[n + 7] =
-    id, parent, h[2], h[3], h[4], h[5], h[6]
+    id, parent, h[2], h[1] and h[3], h[4], h[5], h[6]
 end
 
 local function now()
