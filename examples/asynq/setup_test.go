@@ -19,6 +19,10 @@ import (
 var addr string
 
 func TestMain(m *testing.M) {
+	if os.Getenv(workerEnv) != "" {
+		work()
+		return
+	}
 	flag.Parse()
 	os.Exit(run(m))
 }

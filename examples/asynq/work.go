@@ -62,22 +62,26 @@ func (j *Jobs) Middleware(next asynq.Handler) asynq.Handler {
 		if id == 0 {
 			return next.ProcessTask(ctx, t)
 		}
-		done, err := j.work(ctx, id, func(ctx context.Context) error {
+		r, err := j.work(ctx, id, func(ctx context.Context) error {
 			return next.ProcessTask(context.WithValue(ctx, key{}, id), t)
 		})
-		if done && err == nil {
-			return nil
+		if err != nil {
+			r, err = j.after(context.WithoutCancel(ctx), id, err)
 		}
-		return j.answer(context.WithoutCancel(ctx), id, err)
+		return answer(r, err)
 	})
 }
 
-// work starts a request, does its work and ends it. It reports whether the work was done.
-func (j *Jobs) work(delivery context.Context, id lifecycle.ID, work func(context.Context) error) (done bool, err error) {
+// work starts a request, does its work and ends it. It returns the request as it was when it had
+// been started, or as it is because it cannot be.
+func (j *Jobs) work(delivery context.Context, id lifecycle.ID, work func(context.Context) error) (lifecycle.Request, error) {
 	ctx := context.WithoutCancel(delivery) // what asynq gives up on is ended all the same
 	tries := triesOf(delivery)
 	r, err := j.start(ctx, id, tries)
-	if done = err == nil && r.State == lifecycle.StateRunning; done {
+	if err == nil && r.State != lifecycle.StateRunning {
+		return r, nil
+	}
+	if err == nil {
 		alive, stop := context.WithCancel(ctx) // also while it takes its time to stop
 		go cancel.Repeat(alive, j.grace/3, func(ctx context.Context) {
 			_, _ = j.CheckIn(ctx, cancel.Order{ID: id, Attempt: r.Attempt})
@@ -98,7 +102,7 @@ func (j *Jobs) work(delivery context.Context, id lifecycle.ID, work func(context
 			err = errors.Join(err, e)
 		}
 	}
-	return done, errors.Join(err, j.end(ctx, r.Parent))
+	return r, errors.Join(err, j.end(ctx, r.Parent))
 }
 
 // within returns a context that ends with ctx, and also when asynq's does.
@@ -175,20 +179,29 @@ func (t tries) end(err error) []lifecycle.Trigger {
 	}
 }
 
-// answer returns what asynq is to be told of a task whose work was not done, or has failed.
-func (j *Jobs) answer(ctx context.Context, id lifecycle.ID, err error) error {
+// after returns the request after work that has failed with err.
+func (j *Jobs) after(ctx context.Context, id lifecycle.ID, err error) (lifecycle.Request, error) {
 	r, getErr := j.Get(ctx, id)
 	if getErr != nil && !errors.Is(getErr, cancel.ErrNotFound) {
-		return errors.Join(err, getErr)
+		r.State = lifecycle.StateRunning // for all that is known
+		err = errors.Join(err, getErr)
 	}
-	if err == nil {
-		err = fmt.Errorf("request %d is %v", id, r.State)
+	return r, err
+}
+
+// answer returns what asynq is to be told.
+func answer(r lifecycle.Request, err error) error {
+	switch {
+	case err == nil && r.State == lifecycle.StateRunning:
+		return nil // its work was done, and has succeeded
+	case err == nil:
+		err = fmt.Errorf("request %d is %v", r.ID, r.State)
 	}
 	switch {
 	case r.State == lifecycle.StateError:
 		return fmt.Errorf("%w: %w", asynq.SkipRetry, err) // for asynq's archive
-	case getErr != nil, r.State == lifecycle.StateCancelling, r.State == lifecycle.StateCompleted, lifecycle.Terminal.Has(r.State):
-		return fmt.Errorf("%w: %w", asynq.RevokeTask, err) // it has ended, or somebody else ends it
+	case r.ID == 0, r.State == lifecycle.StateCancelling, r.State == lifecycle.StateCompleted, lifecycle.Terminal.Has(r.State):
+		return fmt.Errorf("%w: %w", asynq.RevokeTask, err) // it has ended or is gone, or somebody else ends it
 	default:
 		return err // asynq tries again
 	}

@@ -13,4 +13,5 @@ for i = 3, #ARGV, 10 do
     made[#made + 1] = '0'
   end
 end
+flush()
 return {table.concat(made)}

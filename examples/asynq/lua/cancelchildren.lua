@@ -19,5 +19,6 @@ local parent, id, more = scan(5, function(id, parent, h)
   local n = #out
   out[n + 1], out[n + 2], out[n + 3] = state, outcome, checked
 end)
+flush()
 out[1], out[2], out[3], out[4] = parent, id, more, cancelled
 return out
