@@ -157,6 +157,29 @@ func (c *crew) kill() {
 	_ = w.cmd.Wait() // killed
 }
 
+func (c *crew) dismiss() {
+	for len(c.workers) > 0 {
+		c.kill()
+	}
+}
+
+// explain shows, if the test has failed, what is live, and what asynq has of it.
+func (c *crew) explain(jobs *essasynq.Jobs, roots ...lifecycle.ID) {
+	if !c.Failed() {
+		return
+	}
+	inspector := asynq.NewInspector(asynq.RedisClientOpt{Addr: c.place.Addr})
+	defer inspector.Close()
+	for _, root := range roots {
+		for _, r := range below(c, jobs.Store, root) {
+			if lifecycle.Live.Has(r.State) {
+				info, err := inspector.GetTaskInfo(c.place.Queue, jobs.TaskID(r.ID))
+				c.Logf("%v below %d: asynq has %+v, %v", r, r.Parent, info, err)
+			}
+		}
+	}
+}
+
 // expire has the leases of all tasks that asynq takes to be worked expire, of dead workers and
 // of those that live. asynq itself would wait for a minute. A server looks when it starts.
 func (c *crew) expire(rdb redis.UniversalClient) (n int) {
@@ -182,6 +205,7 @@ func TestKilled(t *testing.T) {
 	var workersKilled, serversKilled, leases, starts, told, live int
 	for round := range rounds {
 		c := &crew{T: t, place: place{server.Addr(), fmt.Sprintf("q%d", round)}}
+		t.Cleanup(c.dismiss)
 		jobs := c.place.jobs(rdb)
 		month := func() (id lifecycle.ID) {
 			within(t, "a month is enqueued", func() (ok bool) {
@@ -230,6 +254,7 @@ func TestKilled(t *testing.T) {
 				c.hire()
 			}
 		}
+		defer c.explain(jobs, good, bad)
 		within(t, "both trees have ended", func() bool {
 			if watch.ended(good) && watch.ended(bad) {
 				return true
@@ -241,9 +266,7 @@ func TestKilled(t *testing.T) {
 			workersKilled++
 			return false
 		})
-		for len(c.workers) > 0 {
-			c.kill()
-		}
+		c.dismiss()
 		live += watch.stop()
 		starts += len(c.starts)
 		told += len(c.told)

@@ -183,8 +183,7 @@ func (t tries) end(err error) []lifecycle.Trigger {
 func (j *Jobs) after(ctx context.Context, id lifecycle.ID, err error) (lifecycle.Request, error) {
 	r, getErr := j.Get(ctx, id)
 	if getErr != nil && !errors.Is(getErr, cancel.ErrNotFound) {
-		r.State = lifecycle.StateRunning // for all that is known
-		err = errors.Join(err, getErr)
+		return lifecycle.Request{ID: id, State: lifecycle.StateRunning}, errors.Join(err, getErr) // for all that is known
 	}
 	return r, err
 }
