@@ -2,9 +2,7 @@ package essasynq
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 
@@ -115,87 +113,4 @@ func (s *Store) EndParent(ctx context.Context, ch cancel.Change) (bool, error) {
 		return false, err
 	}
 	return str(v[0]) == "1", nil
-}
-
-// CancelChildren implements [cancel.ChildCanceller]: a page is one script.
-func (s *Store) CancelChildren(ctx context.Context, c cancel.ChildCancel) (cancel.ChildPage, error) {
-	var page cancel.ChildPage
-	groups, err := s.groups(ctx, c.Query)
-	if err != nil || len(groups) == 0 {
-		return page, err
-	}
-	all := 0
-	if c.All {
-		all = 1
-	}
-	args := append([]any{encode(c.Cause), micros(c.Cause.Time), all}, scan(c.Query, groups[0])...)
-	v, err := s.run(ctx, cancelChildrenScript, groups[0].tag, args...)
-	if err != nil {
-		return page, err
-	}
-	page.Last, page.More = position(v)
-	if !page.More && len(groups) > 1 {
-		page.Last = cancel.Cursor{Parent: slices.Max(groups[0].parents), ID: math.MaxInt64}
-		page.More = true
-	}
-	n, _ := v[3].(int64)
-	page.Cancelled = int(n)
-	for row := range slices.Chunk(v[4:], 10) {
-		was := request(row)
-		ch := cancel.Change{Old: was, State: was.State, Outcome: was.Outcome, CheckedIn: was.CheckedIn, Attempt: was.Attempt}
-		if is := request(slices.Concat(row[:3], row[7:10], row[6:7])); is.State != was.State {
-			ch.Trigger, ch.Cause = lifecycle.TriggerCancel, c.Cause
-			ch.State, ch.Outcome, ch.CheckedIn = is.State, is.Outcome, is.CheckedIn
-		}
-		page.Changes = append(page.Changes, ch)
-	}
-	return page, nil
-}
-
-// ListCancelling implements [cancel.CancellingLister].
-func (s *Store) ListCancelling(ctx context.Context, after lifecycle.ID, limit int) ([]cancel.CancellingRequest, error) {
-	tags, err := s.tags(ctx, s.tagOf(after), "x")
-	if err != nil {
-		return nil, err
-	}
-	for _, tag := range tags {
-		v, err := s.run(ctx, cancellingScript, tag, text(after), limit)
-		if err != nil {
-			return nil, err
-		}
-		var page []cancel.CancellingRequest
-		for row := range slices.Chunk(v, 8) {
-			page = append(page, cancel.CancellingRequest{Request: request(row), Cause: decode(row[7])})
-		}
-		if len(page) > 0 {
-			return page, nil
-		}
-	}
-	return nil, ctx.Err()
-}
-
-// Cause implements [cancel.CauseReader].
-func (s *Store) Cause(ctx context.Context, id lifecycle.ID) (cancel.Cause, error) {
-	v, err := s.run(ctx, getScript, s.tagOf(id), text(id))
-	if err != nil {
-		return cancel.Cause{}, err
-	}
-	if len(v) == 0 {
-		return cancel.Cause{}, fmt.Errorf("essasynq: request %d: %w", id, cancel.ErrNotFound)
-	}
-	return decode(v[7]), nil
-}
-
-func encode(c cancel.Cause) string {
-	b, _ := json.Marshal(c) // it has texts and numbers only, and a time of four digits' year
-	return string(b)
-}
-
-// decode returns the zero Cause where there is none, or one that cannot be read: who has
-// to stop is told all the same.
-func decode(v any) (c cancel.Cause) {
-	if json.Unmarshal([]byte(str(v)), &c) != nil {
-		return cancel.Cause{}
-	}
-	return c
 }

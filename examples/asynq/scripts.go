@@ -34,6 +34,14 @@ var (
 	cancelChildrenLua    string
 	cancelChildrenScript = newScript(cancelChildrenLua)
 
+	//go:embed lua/canceltree.lua
+	cancelTreeLua    string
+	cancelTreeScript = newScript(cancelTreeLua)
+
+	//go:embed lua/settle.lua
+	settleLua    string
+	settleScript = newScript(settleLua)
+
 	//go:embed lua/cancelling.lua
 	cancellingLua    string
 	cancellingScript = newScript(cancellingLua)
@@ -74,9 +82,15 @@ func rules() string {
 	set("TERMINAL", names(lifecycle.Terminal)...)
 	set("STATES", names(lifecycle.Live|lifecycle.Terminal)...)
 	set("OUTCOMES", names(lifecycle.Outcomes)...)
-	var kinds, admitting []string
+	var kinds, parents, working, admitting []string
 	for k := range lifecycle.Kinds() {
 		kinds = append(kinds, k.String())
+		if k.HasChildren() {
+			parents = append(parents, k.String())
+		}
+		if k.RunsWork() {
+			working = append(working, k.String())
+		}
 		for s := range lifecycle.States() {
 			if lifecycle.AdmitsChildren(k, s) {
 				admitting = append(admitting, k.String()+" "+s.String())
@@ -84,6 +98,8 @@ func rules() string {
 		}
 	}
 	set("KINDS", kinds...)
+	set("PARENTS", parents...)
+	set("WORKING", working...)
 	set("ADMITTING", admitting...)
 	b.WriteString("local DECIDE = {")
 	for d := range cancel.Decisions() {

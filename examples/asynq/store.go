@@ -38,6 +38,8 @@ type Store struct {
 
 var (
 	_ cancel.ChildCanceller   = (*Store)(nil)
+	_ cancel.TreeCanceller    = (*Store)(nil)
+	_ cancel.Settler          = (*Store)(nil)
 	_ cancel.ParentEnder      = (*Store)(nil)
 	_ cancel.CancellingLister = (*Store)(nil)
 	_ cancel.CauseReader      = (*Store)(nil)

@@ -43,10 +43,7 @@ func (s *Store) Insert(ctx context.Context, requests ...lifecycle.Request) error
 // insert inserts requests of one tag. It returns the id of the first or, if there is one of the same
 // name below the same parent, of that, and whether its task is not in asynq's queue yet.
 func (s *Store) insert(ctx context.Context, admit bool, name, task string, requests ...lifecycle.Request) (of lifecycle.ID, waiting bool, err error) {
-	args := []any{0}
-	if admit {
-		args[0] = 1
-	}
+	args := []any{flag(admit)}
 	for _, r := range requests {
 		if err := r.Validate(); err != nil {
 			return 0, false, err
