@@ -85,3 +85,55 @@ func BenchmarkCancel(b *testing.B) {
 	b.ReportMetric(float64(drain)/float64(ours), "drain/ess")
 	b.ReportMetric(float64(ours.Microseconds())/float64(b.N)/tasks, "us/task")
 }
+
+// BenchmarkTask enqueues and works 2,000 tasks that do nothing, below one parent, and as many of
+// asynq's own. The ratio is how many times longer a task of a tree takes.
+func BenchmarkTask(b *testing.B) {
+	const tasks = 2000
+	ctx := b.Context()
+	rdb := connect(b, addr)
+	client := asynq.NewClientFromRedisClient(rdb)
+	inspector := asynq.NewInspectorFromRedisClient(rdb)
+	drain := func(queue string, handler asynq.Handler) time.Duration {
+		began := time.Now()
+		server := asynq.NewServerFromRedisClient(rdb, asynq.Config{Concurrency: 10, Queues: map[string]int{queue: 1}, LogLevel: asynq.FatalLevel})
+		if err := server.Start(handler); err != nil {
+			b.Fatal(err)
+		}
+		within(b, "the queue is drained", func() bool {
+			q, err := inspector.GetQueueInfo(queue)
+			return err == nil && q.Pending+q.Active == 0
+		})
+		took := time.Since(began)
+		server.Shutdown()
+		return took
+	}
+	nothing := asynq.HandlerFunc(func(context.Context, *asynq.Task) error { return nil })
+	var oursIn, oursOut, theirsIn, theirsOut time.Duration
+	for b.Loop() {
+		jobs := essasynq.New(rdb, &essasynq.Options{Store: essasynq.StoreOptions{Prefix: prefix()}})
+		queue := "q" + jobs.Prefix()
+		batch, err := jobs.Batch(ctx, 0)
+		if err != nil {
+			b.Fatal(err)
+		}
+		began := time.Now()
+		for range tasks {
+			if _, err := jobs.Enqueue(ctx, batch, "leaf", nil, asynq.Queue(queue)); err != nil {
+				b.Fatal(err)
+			}
+		}
+		oursIn += time.Since(began)
+		oursOut += drain(queue, jobs.Middleware(nothing))
+		began = time.Now()
+		for range tasks {
+			if _, err := client.Enqueue(asynq.NewTask("leaf", nil), asynq.Queue(queue+"x")); err != nil {
+				b.Fatal(err)
+			}
+		}
+		theirsIn += time.Since(began)
+		theirsOut += drain(queue+"x", nothing)
+	}
+	b.ReportMetric(float64(oursIn)/float64(theirsIn), "enqueue/asynq")
+	b.ReportMetric(float64(oursOut)/float64(theirsOut), "work/asynq")
+}

@@ -3,7 +3,6 @@ package essasynq
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"math"
 	"slices"
 
@@ -125,14 +124,11 @@ func (s *Store) ListCancelling(ctx context.Context, after lifecycle.ID, limit in
 
 // Cause implements [cancel.CauseReader].
 func (s *Store) Cause(ctx context.Context, id lifecycle.ID) (cancel.Cause, error) {
-	v, err := s.run(ctx, getScript, s.tagOf(id), text(id))
+	v, err := s.fields(ctx, id, "parent", "kind", "state", "cause")
 	if err != nil {
 		return cancel.Cause{}, err
 	}
-	if len(v) == 0 {
-		return cancel.Cause{}, fmt.Errorf("essasynq: request %d: %w", id, cancel.ErrNotFound)
-	}
-	return decode(v[7]), nil
+	return decode(v[3]), nil
 }
 
 func flag(b bool) int {

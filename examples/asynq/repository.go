@@ -6,20 +6,33 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/redis/go-redis/v9"
+
 	"example.com/ess/cancel"
 	"example.com/ess/lifecycle"
 )
 
 // Get implements [cancel.Repository].
 func (s *Store) Get(ctx context.Context, id lifecycle.ID) (lifecycle.Request, error) {
-	v, err := s.run(ctx, getScript, s.tagOf(id), text(id))
+	v, err := s.fields(ctx, id, "parent", "kind", "state", "outcome", "checked", "attempt")
 	if err != nil {
 		return lifecycle.Request{}, err
 	}
-	if len(v) == 0 {
-		return lifecycle.Request{}, fmt.Errorf("essasynq: request %d: %w", id, cancel.ErrNotFound)
+	return request(append([]any{text(id)}, v...)), nil
+}
+
+// fields returns fields of a record, nil for one that is missing, or an error matching
+// [cancel.ErrNotFound] if there is none.
+func (s *Store) fields(ctx context.Context, id lifecycle.ID, names ...any) ([]any, error) {
+	cmd := redis.NewSliceCmd(ctx, append([]any{"hmget", s.record(id)}, names...)...)
+	if err := s.wait(ctx, cmd); err != nil {
+		return nil, failed(ctx, err)
 	}
-	return request(v), nil
+	v := cmd.Val()
+	if v[0] == nil && v[1] == nil && v[2] == nil {
+		return nil, fmt.Errorf("essasynq: request %d: %w", id, cancel.ErrNotFound)
+	}
+	return v, nil
 }
 
 // Children implements [cancel.Repository].

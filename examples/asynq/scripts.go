@@ -2,9 +2,10 @@ package essasynq
 
 import (
 	"crypto/sha1"
-	_ "embed"
+	"embed"
 	"encoding/hex"
 	"fmt"
+	"iter"
 	"strings"
 
 	"example.com/ess/cancel"
@@ -15,97 +16,77 @@ import (
 type script struct{ source, hash string }
 
 var (
-	//go:embed lua/common.lua
-	common string
-
-	//go:embed lua/get.lua
-	getLua    string
-	getScript = newScript(getLua)
-
-	//go:embed lua/children.lua
-	childrenLua    string
-	childrenScript = newScript(childrenLua)
-
-	//go:embed lua/apply.lua
-	applyLua    string
-	applyScript = newScript(applyLua)
-
-	//go:embed lua/cancelchildren.lua
-	cancelChildrenLua    string
-	cancelChildrenScript = newScript(cancelChildrenLua)
-
-	//go:embed lua/canceltree.lua
-	cancelTreeLua    string
-	cancelTreeScript = newScript(cancelTreeLua)
-
-	//go:embed lua/settle.lua
-	settleLua    string
-	settleScript = newScript(settleLua)
-
-	//go:embed lua/cancelling.lua
-	cancellingLua    string
-	cancellingScript = newScript(cancellingLua)
-
-	//go:embed lua/insert.lua
-	insertLua    string
-	insertScript = newScript(insertLua)
-
-	//go:embed lua/todo.lua
-	todoLua    string
-	todoScript = newScript(todoLua)
-
-	//go:embed lua/enqueued.lua
-	enqueuedLua    string
-	enqueuedScript = newScript(enqueuedLua)
-
-	//go:embed lua/waiting.lua
-	waitingLua    string
-	waitingScript = newScript(waitingLua)
+	childrenScript       = newScript("readable", "scan", "children")
+	applyScript          = newScript("readable", "write", "apply")
+	cancelChildrenScript = newScript("readable", "write", "scan", "cancel", "cancelchildren")
+	cancelTreeScript     = newScript("readable", "write", "cancel", "canceltree")
+	settleScript         = newScript("readable", "write", "settle")
+	cancellingScript     = newScript("cancelling")
+	insertScript         = newScript("readable", "insert")
+	todoScript           = newScript("todo")
+	enqueuedScript       = newScript("enqueued")
+	waitingScript        = newScript("waiting")
 )
 
-func newScript(body string) script {
-	source := rules() + common + body
-	hash := sha1.Sum([]byte(source)) // by which Redis knows it
-	return script{source, hex.EncodeToString(hash[:])}
+//go:embed lua/*.lua
+var lua embed.FS
+
+// newScript returns the script that is made of some files.
+func newScript(files ...string) script {
+	var body string
+	for _, name := range append([]string{"common"}, files...) {
+		b, err := lua.ReadFile("lua/" + name + ".lua")
+		if err != nil {
+			panic(err) // a mistake in this file
+		}
+		body += string(b)
+	}
+	var source strings.Builder
+	for name, table := range rules() {
+		if strings.Contains(body, name+"[") { // to make all of them takes as long as most scripts
+			fmt.Fprintf(&source, "local %s = {%s}\n", name, table)
+		}
+	}
+	source.WriteString(body)
+	hash := sha1.Sum([]byte(source.String())) // by which Redis knows it
+	return script{source.String(), hex.EncodeToString(hash[:])}
 }
 
-// rules writes the rules of package lifecycle out for the scripts.
-func rules() string {
-	var b strings.Builder
-	set := func(name string, members ...string) {
-		fmt.Fprintf(&b, "local %s = {", name)
-		for _, m := range members {
-			fmt.Fprintf(&b, "['%s']=true,", m)
-		}
-		b.WriteString("}\n")
-	}
-	set("TERMINAL", names(lifecycle.Terminal)...)
-	set("STATES", names(lifecycle.Live|lifecycle.Terminal)...)
-	set("OUTCOMES", names(lifecycle.Outcomes)...)
-	var kinds, parents, working, admitting []string
-	for k := range lifecycle.Kinds() {
-		kinds = append(kinds, k.String())
-		if k.HasChildren() {
-			parents = append(parents, k.String())
-		}
-		if k.RunsWork() {
-			working = append(working, k.String())
-		}
-		for s := range lifecycle.States() {
-			if lifecycle.AdmitsChildren(k, s) {
-				admitting = append(admitting, k.String()+" "+s.String())
+// rules yields the rules of package lifecycle as tables of the scripts.
+func rules() iter.Seq2[string, string] {
+	return func(yield func(name, table string) bool) {
+		var parents, working, kinds, admitting, decide []string
+		for k := range lifecycle.Kinds() {
+			kinds = append(kinds, k.String())
+			if k.HasChildren() {
+				parents = append(parents, k.String())
+			}
+			if k.RunsWork() {
+				working = append(working, k.String())
+			}
+			for s := range lifecycle.States() {
+				if lifecycle.AdmitsChildren(k, s) {
+					admitting = append(admitting, k.String()+" "+s.String())
+				}
 			}
 		}
+		for d := range cancel.Decisions() {
+			decide = append(decide, fmt.Sprintf("['%v %v']={'%v','%s'}", d.Kind, d.From, d.State, stateName(d.Outcome)))
+		}
+		_ = yield("TERMINAL", set(names(lifecycle.Terminal)...)) &&
+			yield("STATES", set(names(lifecycle.Live|lifecycle.Terminal)...)) &&
+			yield("OUTCOMES", set(names(lifecycle.Outcomes)...)) &&
+			yield("KINDS", set(kinds...)) && yield("PARENTS", set(parents...)) && yield("WORKING", set(working...)) &&
+			yield("ADMITTING", set(admitting...)) && yield("DECIDE", strings.Join(decide, ","))
 	}
-	set("KINDS", kinds...)
-	set("PARENTS", parents...)
-	set("WORKING", working...)
-	set("ADMITTING", admitting...)
-	b.WriteString("local DECIDE = {")
-	for d := range cancel.Decisions() {
-		fmt.Fprintf(&b, "['%v %v']={'%v','%s'},", d.Kind, d.From, d.State, stateName(d.Outcome))
+}
+
+// set returns a set as the inside of a table.
+func set(members ...string) string {
+	var b strings.Builder
+	for _, m := range members {
+		fmt.Fprintf(&b, "['%s']=true,", m)
 	}
-	b.WriteString("}\n")
 	return b.String()
 }
 

@@ -147,7 +147,7 @@ func (s *Store) run(ctx context.Context, sc script, tag int, args ...any) ([]any
 }
 
 // wait processes cmd until ctx is done. The client looks at ctx only before it writes.
-func (s *Store) wait(ctx context.Context, cmd once) error {
+func (s *Store) wait(ctx context.Context, cmd redis.Cmder) error {
 	if ctx.Done() == nil {
 		return s.rdb.Process(ctx, cmd)
 	}
