@@ -26,6 +26,15 @@ type Tree struct {
 	Children []*Tree `json:"children"`
 }
 
+// Len returns how many requests the tree has.
+func (t *Tree) Len() int {
+	n := 1
+	for _, c := range t.Children {
+		n += c.Len()
+	}
+	return n
+}
+
 // Requests returns the requests of the tree, parents before their children, with the job
 // of each. Their ids are first and the numbers that follow it; they wait to be dispatched.
 func (t *Tree) Requests(first lifecycle.ID) iter.Seq2[lifecycle.Request, Job] {

@@ -54,8 +54,7 @@ func open(ctx context.Context, file string) (_ service.Store, err error) {
 		return nil, err
 	}
 	opened = append(opened, requests)
-	// AUTOINCREMENT has SQLite remember the greatest id that was ever given.
-	_, err = db.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS jobs (id INTEGER PRIMARY KEY AUTOINCREMENT, job TEXT NOT NULL) STRICT")
+	_, err = db.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS jobs (id INTEGER PRIMARY KEY, job TEXT NOT NULL) STRICT")
 	return store{requests, db, opened}, err
 }
 
@@ -79,26 +78,23 @@ func (cs closers) Close() error {
 }
 
 // Submit implements [service.Store] by one transaction, which has the lock for writing
-// from its beginning: what is read stays so until it commits.
+// from its beginning: what is read stays so until it commits. Ids of a tree that is
+// refused are not given again either.
 func (s store) Submit(ctx context.Context, t *service.Tree) (top lifecycle.ID, err error) {
 	defer func() {
 		if err != nil && ctx.Err() != nil {
 			err = fmt.Errorf("%w: %w", ctx.Err(), err) // of which the driver may not tell
 		}
 	}()
+	if top, err = s.NewIDs(ctx, t.Len()); err != nil {
+		return 0, err
+	}
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { _ = tx.Rollback() }() // does nothing after the commit
 	if err := s.admit(ctx, t.Parent); err != nil {
-		return 0, err
-	}
-	// Who else inserts requests into the file need not know of jobs.
-	err = tx.QueryRowContext(ctx, `
-		SELECT 1 + max(ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'jobs'), 0),
-			ifnull((SELECT max(id) FROM requests), 0))`).Scan(&top)
-	if err != nil {
 		return 0, err
 	}
 	for r, job := range t.Requests(top) {

@@ -74,6 +74,11 @@ func TestIDs(t *testing.T) {
 	submit(101)
 	s.exec(t, "DELETE FROM requests WHERE id >= 100")
 	submit(103)
+	// Others may have taken ids, and not used them yet.
+	if first, err := s.NewIDs(t.Context(), 5); first != 105 || err != nil {
+		t.Errorf("ids for others from %d, %v; want 105", first, err)
+	}
+	submit(110)
 	if job, err := s.Job(t.Context(), 104); job.Seconds != 1 || err != nil {
 		t.Errorf("job of 104: %v, %v", job, err)
 	}
@@ -96,7 +101,7 @@ func TestSubmit(t *testing.T) {
 			if _, err := s.Submit(t.Context(), tree); !errors.Is(err, esserrors.CodeUnsupportedState) {
 				t.Errorf("below a parent that is CANCELLING: %v", err)
 			}
-			tree.Parent = 99
+			tree.Parent = 1 << 40
 			if _, err := s.Submit(t.Context(), tree); !errors.Is(err, esserrors.CodeNotFound) {
 				t.Errorf("below nothing: %v", err)
 			}
