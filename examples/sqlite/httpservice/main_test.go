@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -42,16 +43,15 @@ type program struct {
 }
 
 // command returns the program, which is to serve a file.
-func command(t *testing.T, file string) *exec.Cmd {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0])
+func command(ctx context.Context, file string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, os.Args[0])
 	cmd.Env = append(os.Environ(), "HTTPSERVICE_ARGS=-addr 127.0.0.1:0 -operators ann -slots 2 -every 100ms -drain 200ms -file "+file)
 	return cmd
 }
 
 func start(t *testing.T, file string) *program {
 	t.Helper()
-	p := &program{t: t, cmd: command(t, file)}
+	p := &program{t: t, cmd: command(t.Context(), file)}
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -18,7 +18,9 @@ import (
 // refused has the program try to serve a file that another process serves.
 func refused(t *testing.T, file string) {
 	t.Helper()
-	out, err := command(t, file).CombinedOutput()
+	ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
+	defer stop()
+	out, err := command(ctx, file).CombinedOutput()
 	if want := "httpservice: " + file + ": another process serves this file\n"; err == nil || string(out) != want {
 		t.Errorf("a second process: %v, %q; want %q", err, out, want)
 	}
