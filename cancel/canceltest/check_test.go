@@ -49,7 +49,7 @@ func TestCheckAccepts(t *testing.T) {
 		{"pages of at most two", harness(func(s *store) { s.shorten(2) })},
 		{"audit trail", harness(func(s *store) {
 			// Only the first cause counts, but all are there.
-			trail := make(chan cancel.Cause, 100_000)
+			trail := make(chan cancel.Cause, 10_000)
 			s.each(func(ch *cancel.Change) { trail <- ch.Cause })
 		})},
 		{"times in another zone", harness(func(s *store) {

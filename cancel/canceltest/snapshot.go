@@ -1,6 +1,7 @@
 package canceltest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,23 +47,35 @@ func TakeSnapshot(ctx context.Context, repo cancel.Repository) (Snapshot, error)
 // the requests without one.
 func (s Snapshot) Children(parent lifecycle.ID) []lifecycle.Request {
 	var kids []lifecycle.Request
-	for _, id := range slices.Sorted(maps.Keys(s)) {
-		if s[id].Parent == parent {
-			kids = append(kids, s[id])
+	for _, r := range s {
+		if r.Parent == parent {
+			kids = append(kids, r)
 		}
 	}
+	slices.SortFunc(kids, byID)
 	return kids
 }
 
 // Below returns everything below a request.
 func (s Snapshot) Below(id lifecycle.ID) []lifecycle.Request {
-	var all []lifecycle.Request
-	for _, kid := range s.Children(id) {
-		all = append(all, kid)
-		all = append(all, s.Below(kid.ID)...)
+	kids := map[lifecycle.ID][]lifecycle.Request{}
+	for _, r := range s {
+		kids[r.Parent] = append(kids[r.Parent], r)
 	}
+	var all []lifecycle.Request
+	var down func(id lifecycle.ID)
+	down = func(id lifecycle.ID) {
+		slices.SortFunc(kids[id], byID)
+		for _, kid := range kids[id] {
+			all = append(all, kid)
+			down(kid.ID)
+		}
+	}
+	down(id)
 	return all
 }
+
+func byID(a, b lifecycle.Request) int { return cmp.Compare(a.ID, b.ID) }
 
 // String draws the trees.
 func (s Snapshot) String() string {

@@ -8,6 +8,7 @@ import (
 
 	"example.com/ess/cancel"
 	"example.com/ess/cancel/canceltest"
+	"example.com/ess/cancel/canceltest/internal/proof"
 	"example.com/ess/cancel/canceltest/simulate"
 	"example.com/ess/cancel/memrepo"
 	"example.com/ess/lifecycle"
@@ -52,10 +53,11 @@ func TestFewStates(t *testing.T) {
 		},
 	}
 	ctx := t.Context()
-	if _, err := simulate.CheckFaults(ctx, h, nil); err != nil {
+	few := proof.Quick(&simulate.TreeOptions{Trials: 3}, nil)
+	if _, err := simulate.CheckFaults(ctx, h, few); err != nil {
 		t.Error(err)
 	}
-	if _, err := simulate.CheckCrashes(ctx, h, nil); err != nil {
+	if _, err := simulate.CheckCrashes(ctx, h, few); err != nil {
 		t.Error(err)
 	}
 	if _, err := simulate.CheckRandom(ctx, h, nil); err != nil {
