@@ -1,0 +1,8 @@
+-- ARGV: for how many milliseconds and how many, from 2. Returns the requests that have waited so
+-- long to be enqueued or, without a task, to be ended.
+local out = {}
+for _, id in ipairs(redis.call('ZRANGE', P .. 'todo', '-inf', now() - ARGV[2], 'BYSCORE', 'LIMIT', 0, ARGV[3])) do
+  out[#out + 1] = id
+  out[#out + 1] = redis.call('HGET', record(id), 'task')
+end
+return out
