@@ -144,6 +144,57 @@ func TestEnds(t *testing.T) {
 	}
 }
 
+// Parents whose handlers have returned, and that only wait for their children, end with the last
+// of them when they are cancelled: nobody has to wait for work that is done.
+func TestCancelWaitingParents(t *testing.T) {
+	t.Parallel()
+	stopped, end := make(chan error, 4), make(chan struct{})
+	w := newWorld(t, setting{concurrency: 4}, func(ctx context.Context, w *world, task *asynq.Task) error {
+		enqueue, typename, n := w.jobs.EnqueueParent, "day", 2
+		switch task.Type() {
+		case "leaf":
+			<-ctx.Done()
+			stopped <- context.Cause(ctx)
+			<-end
+			return ctx.Err()
+		case "day":
+			enqueue, typename, n = w.jobs.Enqueue, "leaf", 5
+		}
+		for range n {
+			if _, err := enqueue(ctx, essasynq.RequestID(ctx), typename, nil, asynq.Queue(w.queue)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	month := w.enqueueParent(0, "month")
+	w.until("four leaves run", func() bool {
+		n := 0
+		for _, r := range below(t, w.jobs.Store, month) {
+			if r.Kind == lifecycle.KindChild && r.State == lifecycle.StateRunning {
+				n++
+			}
+		}
+		return n == 4
+	})
+	w.cancel(month)
+	for range 4 {
+		if _, ok := errors.AsType[*cancel.CancelledError](<-stopped); !ok {
+			t.Error("a leaf was not told of the cancel")
+		}
+	}
+	if got := w.state(month); got != lifecycle.StateCancelling {
+		t.Errorf("the month is %v while leaves run", got)
+	}
+	close(end)
+	w.is(month, lifecycle.StateCancelled)
+	for _, r := range below(t, w.jobs.Store, month) {
+		if r.State != lifecycle.StateCancelled {
+			t.Errorf("request %d (%v) is %v", r.ID, r.Kind, r.State)
+		}
+	}
+}
+
 // What a handler returns is how its request ends, and how often it is tried.
 func TestTries(t *testing.T) {
 	t.Parallel()

@@ -31,7 +31,7 @@ type place struct{ Addr, Queue string }
 
 const (
 	workerEvery = 200 * time.Millisecond
-	workerGrace = time.Second
+	workerGrace = 2 * time.Second
 )
 
 func (p place) jobs(rdb redis.UniversalClient) *essasynq.Jobs {

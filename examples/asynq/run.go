@@ -34,13 +34,21 @@ func (j *Jobs) Run(ctx context.Context) {
 
 func (j *Jobs) channel() string { return j.opts.Prefix + ":cancel" }
 
-// interrupt tells the work in this process, and has other processes look for themselves.
+// interrupt tells the work in this process, and has other processes look for themselves. It answers
+// for parents whose handler has returned and that only waited for their children.
 func (j *Jobs) interrupt(ctx context.Context, ids []lifecycle.ID, cause cancel.Cause) error {
+	idle, err := j.idle(ctx, ids)
+	errs := []error{err, j.workers.Interrupt(ctx, ids, cause)}
+	for _, id := range idle {
+		_, err := j.Acknowledge(ctx, cancel.Order{ID: id}, lifecycle.StateCancelled)
+		errs = append(errs, err)
+	}
 	var b strings.Builder
 	for _, id := range ids {
 		fmt.Fprintf(&b, "%d ", id)
 	}
-	return errors.Join(j.workers.Interrupt(ctx, ids, cause), j.rdb.Publish(ctx, j.channel(), b.String()).Err())
+	errs = append(errs, j.rdb.Publish(ctx, j.channel(), b.String()).Err())
+	return errors.Join(errs...)
 }
 
 // listen looks at requests that a message names. Anybody can send one: it is believed only

@@ -26,6 +26,7 @@ var (
 	todoScript           = newScript("todo")
 	enqueuedScript       = newScript("enqueued")
 	waitingScript        = newScript("waiting")
+	idleScript           = newScript("idle")
 )
 
 //go:embed lua/*.lua

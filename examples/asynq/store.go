@@ -21,7 +21,7 @@ import (
 //
 // The names of all keys of a request, and of what is kept beside it, begin alike:
 //
-//	ess:{0}:r:<id>      hash: parent, kind, state, outcome, checked, attempt, cause; name, task, bad
+//	ess:{0}:r:<id>      hash: parent, kind, state, outcome, checked, attempt, cause; name, task, bad, idle
 //	ess:{0}:l:<parent>  its children that are live, by id
 //	ess:{0}:e:<parent>  its children that have ended, by id
 //	ess:{0}:x           what is CANCELLING, by id

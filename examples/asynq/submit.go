@@ -132,3 +132,21 @@ func (s *Store) over(ctx context.Context, id lifecycle.ID) (over, failed bool, e
 	children, _ := v[1].(int64)
 	return str(v[0]) == lifecycle.StateCompleted.String() && children == 0, str(v[2]) == "1", nil
 }
+
+// idle returns those requests whose own work had returned when they became CANCELLING.
+func (s *Store) idle(ctx context.Context, ids []lifecycle.ID) (idle []lifecycle.ID, err error) {
+	byTag := map[int][]any{}
+	for _, id := range ids {
+		byTag[s.tagOf(id)] = append(byTag[s.tagOf(id)], text(id))
+	}
+	for tag, ids := range byTag {
+		v, err := s.run(ctx, idleScript, tag, ids...)
+		if err != nil {
+			return idle, err
+		}
+		for _, found := range v {
+			idle = append(idle, id(found))
+		}
+	}
+	return idle, nil
+}

@@ -18,6 +18,7 @@ local function write(id, h, state, outcome, checked, attempt, cause)
   if h[8] or was == 'COMPLETED' then redis.call('ZREM', P .. 'todo', id) end
   if state == 'CANCELLING' then
     redis.call('ZADD', P .. 'x', 0, id)
+    if was == 'COMPLETED' and PARENTS[h[2]] then redis.call('HSET', record(id), 'idle', 1) end
   elseif was == 'CANCELLING' then
     redis.call('ZREM', P .. 'x', id)
   end
