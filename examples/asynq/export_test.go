@@ -33,3 +33,9 @@ func (j *Jobs) SubmitOnly(ctx context.Context, parent lifecycle.ID, task string)
 	id, _, err := j.submit(ctx, parent, kind, lifecycle.StateReady, "", task)
 	return id, err
 }
+
+// Work does what the middleware does with a task of a request.
+func (j *Jobs) Work(ctx context.Context, id lifecycle.ID, work func(context.Context) error) error {
+	_, err := j.work(ctx, id, work)
+	return err
+}
