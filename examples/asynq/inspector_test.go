@@ -15,6 +15,7 @@ import (
 func TestInspector(t *testing.T) {
 	t.Parallel()
 	var starts atomic.Int32
+	stopped := make(chan struct{})
 	w := newWorld(t, setting{}, func(ctx context.Context, _ *world, task *asynq.Task) error {
 		n := starts.Add(1)
 		switch task.Type() {
@@ -23,6 +24,7 @@ func TestInspector(t *testing.T) {
 		case "work":
 			if n == 1 {
 				<-ctx.Done()
+				close(stopped)
 			}
 			return ctx.Err()
 		}
@@ -36,6 +38,7 @@ func TestInspector(t *testing.T) {
 	if err := w.inspector.CancelProcessing(w.jobs.TaskID(work)); err != nil {
 		t.Fatal(err)
 	}
+	<-stopped
 	w.is(work, lifecycle.StateSucceeded)
 	if r := w.get(work); r.Attempt != 2 {
 		t.Errorf("after CancelProcessing it has had %d attempts, want 2", r.Attempt)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -233,6 +234,12 @@ func TestTries(t *testing.T) {
 		if r := w.get(id); r.State != test.want || r.Attempt != test.attempts {
 			t.Errorf("%s ends as %v after %d attempts, want %v after %d", test.typename, r.State, r.Attempt, test.want, test.attempts)
 		}
+		if test.typename == "never" {
+			w.drained()
+			if info, err := w.inspector.GetTaskInfo(w.queue, w.jobs.TaskID(id)); err != nil || !strings.HasSuffix(info.LastErr, "again") {
+				t.Errorf("asynq's archive has %+v, %v", info, err)
+			}
+		}
 	}
 	w.drained()
 }
@@ -339,6 +346,15 @@ func TestEnqueue(t *testing.T) {
 	_, err = w.other.Enqueue(ctx, batch, "unique", nil, asynq.Unique(time.Minute), asynq.Queue(w.queue), far)
 	if !errors.Is(err, asynq.ErrDuplicateTask) {
 		t.Errorf("a second task of a unique kind: %v", err)
+	}
+	// A name whose task was refused is free.
+	unique := []asynq.Option{asynq.Unique(time.Minute), asynq.Queue(w.queue), far, asynq.TaskID("named")}
+	refused, err := w.other.Enqueue(ctx, 0, "unique", nil, unique...)
+	if !errors.Is(err, asynq.ErrDuplicateTask) || w.state(refused) != lifecycle.StateExpired {
+		t.Errorf("a second task of a unique kind: %v", err)
+	}
+	if again := w.enqueue(0, "leaf", asynq.TaskID("named")); again == refused {
+		t.Error("the name of a task that was refused is not free")
 	}
 	if got := w.tally(batch); got[lifecycle.StateExpired] != 1 || got[lifecycle.StateReady] != 1 {
 		t.Errorf("the children are %v, want one EXPIRED and one READY", got)

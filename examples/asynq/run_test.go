@@ -122,6 +122,26 @@ func TestCutOff(t *testing.T) {
 		}
 	}
 	w.is(batch, lifecycle.StateSucceeded)
+
+	// The last child ends after its parent has been completed, and whoever ended it dies.
+	batch, err = w.jobs.Batch(ctx, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := lifecycle.Request{ID: batch + 1<<45, Parent: batch, Kind: lifecycle.KindChild, State: lifecycle.StateReady}
+	if err := w.jobs.Submit(ctx, last); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.jobs.Complete(ctx, batch); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.jobs.Transition(ctx, cancel.Order{ID: last.ID}, lifecycle.TriggerExpire); err != nil {
+		t.Fatal(err)
+	}
+	w.is(batch, lifecycle.StateSucceeded)
+	if n, err := w.rdb.ZCard(ctx, w.jobs.Prefix()+":{0}:todo").Result(); n != 0 || err != nil {
+		t.Errorf("%d are left to do, %v", n, err)
+	}
 	for _, line := range w.trouble.all() {
 		t.Errorf("trouble: %q", line)
 	}

@@ -287,9 +287,19 @@ func TestLongScan(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	got := collect(t, s, cancel.ChildQuery{Parents: []lifecycle.ID{1}, States: lifecycle.SetOf(lifecycle.StateRunning), Limit: 10})
+	rdb := connect(t, addr)
+	var calls counter
+	rdb.AddHook(&calls)
+	s = essasynq.NewStore(rdb, &essasynq.StoreOptions{Prefix: s.Prefix()})
+	q := cancel.ChildQuery{Parents: []lifecycle.ID{1}, States: lifecycle.SetOf(lifecycle.StateRunning), Limit: 10}
+	collect(t, s, q) // connects
+	calls.n.Store(0)
+	got := collect(t, s, q)
 	if len(got) != 3 || got[2].ID != 12_001 {
 		t.Errorf("found %v", got)
+	}
+	if n := calls.n.Load(); n < 4 {
+		t.Errorf("12,000 children were looked at in %d calls", n)
 	}
 }
 

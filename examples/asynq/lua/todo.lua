@@ -2,7 +2,12 @@
 -- long to be enqueued or, without a task, to be ended.
 local out = {}
 for _, id in ipairs(redis.call('ZRANGE', P .. 'todo', '-inf', now() - ARGV[2], 'BYSCORE', 'LIMIT', 0, ARGV[3])) do
-  out[#out + 1] = id
-  out[#out + 1] = redis.call('HGET', record(id), 'task')
+  local h = redis.call('HMGET', record(id), 'task', 'state')
+  if h[1] or h[2] == 'COMPLETED' then
+    out[#out + 1] = id
+    out[#out + 1] = h[1]
+  else
+    redis.call('ZREM', P .. 'todo', id) -- somebody else has dealt with it
+  end
 end
 return out
