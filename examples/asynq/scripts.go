@@ -34,21 +34,21 @@ var lua embed.FS
 
 // newScript returns the script that is made of some files.
 func newScript(files ...string) script {
-	var body string
+	var body strings.Builder
 	for _, name := range append([]string{"common"}, files...) {
 		b, err := lua.ReadFile("lua/" + name + ".lua")
 		if err != nil {
 			panic(err) // a mistake in this file
 		}
-		body += string(b)
+		body.Write(b)
 	}
 	var source strings.Builder
 	for name, table := range rules() {
-		if strings.Contains(body, name+"[") { // to make all of them takes as long as most scripts
+		if strings.Contains(body.String(), name+"[") { // to make all of them takes as long as most scripts
 			fmt.Fprintf(&source, "local %s = {%s}\n", name, table)
 		}
 	}
-	source.WriteString(body)
+	source.WriteString(body.String())
 	hash := sha1.Sum([]byte(source.String())) // by which Redis knows it
 	return script{source.String(), hex.EncodeToString(hash[:])}
 }

@@ -197,7 +197,7 @@ func answer(r lifecycle.Request, err error) error {
 		err = fmt.Errorf("request %d is %v", r.ID, r.State)
 	}
 	switch {
-	case r.State == lifecycle.StateError:
+	case r.State == lifecycle.StateError, r.Outcome == lifecycle.StateError:
 		return fmt.Errorf("%w: %w", asynq.SkipRetry, err) // for asynq's archive
 	case r.ID == 0, r.State == lifecycle.StateCancelling, r.State == lifecycle.StateCompleted, lifecycle.Terminal.Has(r.State):
 		return fmt.Errorf("%w: %w", asynq.RevokeTask, err) // it has ended or is gone, or somebody else ends it
