@@ -17,6 +17,9 @@ type killing struct {
 	Again  census  // after what the system has for it: see system.again
 }
 
+// patience is how long a new process waits for what may come by itself.
+const patience = 3 * time.Second
+
 // A victimTree is what is being cancelled when the process is killed.
 type victimTree struct {
 	Tree *tree
@@ -70,7 +73,7 @@ func after(ctx context.Context, s system, j job, tell func(any)) error {
 	if err := s.again(ctx, j.Tree); err != nil {
 		return err
 	}
-	again, err := wait(j.Limit)
+	again, err := wait(10 * patience)
 	tell([2]census{opened, again})
 	return err
 }
@@ -109,7 +112,10 @@ func (p *peers) kill(ctx context.Context, e entrant, at float64) (k killing, err
 	if err := ask(ctx, j, &k.Left); err != nil {
 		return k, err
 	}
-	j.Do, j.Limit = "after", p.patience
+	j.Do, j.Limit = "after", patience
+	if e.later {
+		j.Limit = 10 * patience // workers may do it
+	}
 	var then [2]census
 	if err := ask(ctx, j, &then); err != nil {
 		return k, err

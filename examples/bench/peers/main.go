@@ -56,13 +56,12 @@ func exitOn(err error) {
 
 // peers is one run of the program.
 type peers struct {
-	only     *regexp.Regexp
-	rounds   int
-	short    bool
-	limit    time.Duration // for one tree
-	patience time.Duration // for what may come by itself after a process was killed
-	log      io.Writer
-	servers  *servers
+	only    *regexp.Regexp
+	rounds  int
+	short   bool
+	limit   time.Duration // for one tree
+	log     io.Writer
+	servers *servers
 
 	times    map[string][]map[shape]figure // by system and round
 	shown    map[string]showing
@@ -73,7 +72,7 @@ type peers struct {
 func newPeers(short bool) *peers {
 	return &peers{
 		only: regexp.MustCompile(""), short: short, log: os.Stderr, servers: new(servers),
-		limit: time.Minute, patience: 5 * time.Second,
+		limit: time.Minute,
 		times: map[string][]map[shape]figure{}, shown: map[string]showing{}, escapes: map[string]escapade{}, killings: map[string][]killing{},
 	}
 }

@@ -84,7 +84,7 @@ var wanted = map[string]want{
 	},
 	"temporal-terminate": {
 		census:     wants("Terminated", "Terminated"),
-		call:       view{"Terminated", "Running", "Running", "Completed"},
+		call:       view{"Terminated", "Running|Terminated", "Running|Terminated", "Completed"},
 		end:        view{"Terminated", "Terminated", "Terminated", "Completed"},
 		again:      "already completed",
 		childEarly: true, parentEarly: true,
