@@ -76,7 +76,7 @@ func (s *dbosSystem) rootFlow(ctx dbos.Context, shape shape) (string, error) {
 		return s.groupFlow(ctx, shape)
 	}
 	for range shape.Groups {
-		if _, err := dbos.RunWorkflow(ctx, s.groupFlow, (shapeOfGroup(shape))); err != nil {
+		if _, err := dbos.RunWorkflow(ctx, s.groupFlow, shapeOfGroup(shape)); err != nil {
 			return "", err
 		}
 	}
