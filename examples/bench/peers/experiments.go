@@ -101,7 +101,7 @@ type escapade struct {
 }
 
 func escape(ctx context.Context, s system, j job, tell func(any)) error {
-	ctx, stop := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, stop := context.WithTimeout(ctx, 5*time.Minute)
 	defer stop()
 	t, err := s.crowd(ctx)
 	if err != nil {
@@ -132,7 +132,7 @@ func escape(ctx context.Context, s system, j job, tell func(any)) error {
 	}
 	wait := settle
 	if e.later {
-		wait = time.Minute
+		wait = 3 * time.Minute
 	}
 	rest, stopResting := context.WithTimeout(ctx, wait)
 	defer stopResting()

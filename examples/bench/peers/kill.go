@@ -41,6 +41,7 @@ func victim(ctx context.Context, s system, j job, tell func(any)) error {
 	if err := s.cancel(ctx, t); err != nil {
 		return err
 	}
+	tell(true)
 	return untilStopped(ctx, nil) // whatever goes on in the background
 }
 
@@ -70,8 +71,14 @@ func after(ctx context.Context, s system, j job, tell func(any)) error {
 	if err != nil {
 		return err
 	}
-	if err := s.again(ctx, j.Tree); err != nil {
+	live, err := s.live(ctx, j.Tree)
+	if err != nil {
 		return err
+	}
+	if live {
+		if err := s.again(ctx, j.Tree); err != nil {
+			return err
+		}
 	}
 	again, err := wait(10 * patience)
 	tell([2]census{opened, again})
@@ -103,6 +110,12 @@ func (p *peers) kill(ctx context.Context, e entrant, at float64) (k killing, err
 	}
 	if _, err := io.WriteString(c.in, "go\n"); err != nil {
 		return k, err
+	}
+	if e.later { // what is being done begins with the return of the call
+		var returned bool
+		if err := c.next(&returned); err != nil {
+			return k, errors.Join(fmt.Errorf("%s, victim: %w", e.name, err), c.kill())
+		}
 	}
 	time.Sleep(time.Duration(at * float64(v.Took)))
 	if err := c.kill(); err != nil {
