@@ -155,8 +155,8 @@ var entrants = []entrant{
 	{name: "ess-sqlite-three", variant: true, title: "ess, SQLite, three methods", new: newSQLite(true), shapes: columns, victims: 1000},
 	{name: "dbos-sqlite", title: "DBOS, SQLite", new: newDBOS(true), shapes: columns, victims: 1000},
 	{name: "go-workflows", title: "go-workflows, SQLite", later: true, new: newGoWorkflows, shapes: slices.Concat(flat, levels), rounds: 3, victims: 100},
-	{name: "temporal", title: "Temporal, cancel, SQLite", later: true, new: newTemporal(false), shapes: []shape{flat[0], flat[1], levels[0], running[0]}, rounds: 3, victims: 30},
-	{name: "temporal-terminate", title: "Temporal, terminate, SQLite", later: true, new: newTemporal(true), shapes: []shape{flat[0], flat[1], levels[0]}, rounds: 3, victims: 30},
+	{name: "temporal", title: "Temporal, cancel, SQLite", later: true, new: newTemporal(false), shapes: []shape{flat[0], flat[1], levels[0], running[0]}, rounds: 2, victims: 30},
+	{name: "temporal-terminate", title: "Temporal, terminate, SQLite", later: true, new: newTemporal(true), shapes: []shape{flat[0], flat[1], levels[0]}, rounds: 2, victims: 30},
 	{name: "asynq", title: "asynq, a loop, Redis", needs: "redis", new: newAsynq, shapes: slices.Concat(flat, running), victims: 1000},
 }
 
