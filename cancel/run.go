@@ -64,8 +64,10 @@ const endTimeout = 30 * time.Second
 //	return err
 //
 // A parent whose work has succeeded while children are live stays COMPLETED: the
-// scheduler ends it after the last of them, with Transition. A parent whose work has
-// failed stays RUNNING if children are live or the store is no [ParentEnder]. Run then
+// scheduler ends it after the last of them, with Transition. If somebody cancels it
+// before that, it waits for an acknowledgement although no work of it is left: the
+// scheduler, who knows that its work has returned, has to acknowledge. A parent whose
+// work has failed stays RUNNING if children are live or the store is no [ParentEnder]. Run then
 // returns the error of Transition, which matches [ErrLiveChild] or errors.ErrUnsupported,
 // and the scheduler can cancel the request.
 //

@@ -209,3 +209,24 @@ func TestRunConcurrentSafe(t *testing.T) {
 		}
 	})
 }
+
+// TestCancelAfterRun cancels a parent whose work has returned while a child is live: it
+// waits for an acknowledgement, which the scheduler has to give.
+func TestCancelAfterRun(t *testing.T) {
+	t.Parallel()
+	repo := newRepo(t, "1 SUBREQUEST_PARENT READY; 2<1 CHILD RUNNING")
+	var workers cancel.Workers
+	c := cancel.New(repo, &cancel.Options{Interrupter: &workers})
+	must(t, workers.Run(t.Context(), c, begin(t, repo, 1), func(context.Context) error { return nil }, nil))
+	_, err := c.Cancel(t.Context(), cancel.Order{ID: 1})
+	must(t, err)
+	for _, step := range []struct {
+		id   lifecycle.ID
+		want string
+	}{{2, "1 CANCELLING; 2 SUCCEEDED"}, {1, "1 SUCCEEDED; 2 SUCCEEDED"}} {
+		_, err := c.Acknowledge(t.Context(), cancel.Order{ID: step.id}, lifecycle.StateSucceeded)
+		if got := states(repo); err != nil || got != step.want {
+			t.Errorf("after the acknowledgement of %d: %v, %s, want %s", step.id, err, got, step.want)
+		}
+	}
+}
